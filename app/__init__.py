@@ -1,0 +1,1 @@
+"""Portcullis: a gate in front of a product-analytics event store. The web application is `app.web.create_app`."""

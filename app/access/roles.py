@@ -1,0 +1,45 @@
+"""Permissions, roles, and which role holds which permission: data, not code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a route may ask for."""
+
+    EVENTS_IMPORT = "events:import"
+    EVENTS_READ = "events:read"
+    POLICY_CHECK = "policy:check"
+    POLICY_READ = "policy:read"
+    POLICY_WRITE = "policy:write"
+    SUBJECTS_READ = "subjects:read"
+    SUBJECTS_WRITE = "subjects:write"
+    ARCHIVES_DOWNLOAD = "archives:download"
+    AUDIT_READ = "audit:read"
+    METRICS_READ = "metrics:read"
+
+
+class Role(StrEnum):
+    """A named set of permissions."""
+
+    INGEST = "ingest"
+    OFFICER = "officer"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.INGEST: frozenset({Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
+    Role.OFFICER: frozenset(
+        {
+            Permission.SUBJECTS_READ,
+            Permission.SUBJECTS_WRITE,
+            Permission.ARCHIVES_DOWNLOAD,
+            Permission.POLICY_READ,
+            Permission.POLICY_CHECK,
+        }
+    ),
+    Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ}),
+    Role.ADMIN: frozenset(Permission),
+}

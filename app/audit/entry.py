@@ -1,0 +1,80 @@
+"""One audit entry: its fields, its closed list of actions, and its canonical bytes.
+
+Canonical form: JSON with sorted keys, no white space, no floats, UTF-8; the bytes are hashed as they stand.
+An entry names people only by the random reference of their register row, which dies with the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+_MAX_BYTES = 16_384
+
+
+class AuditAction(StrEnum):
+    """Everything that is written to the log."""
+
+    PROJECT_CREATED = "project.created"
+    PRINCIPAL_CREATED = "principal.created"
+    POLICY_ACTIVATED = "policy.activated"
+    INGEST_ACCEPTED = "ingest.accepted"
+    PROFILES_CHANGED = "profiles.changed"
+    OPT_OUT_SET = "opt_out.set"
+    OPT_OUT_LIFTED = "opt_out.lifted"
+    TOMBSTONE_LIFTED = "tombstone.lifted"
+    EVENTS_EXPORTED = "events.exported"
+    PROFILES_READ = "profiles.read"
+    REQUEST_CREATED = "request.created"
+    REQUEST_CANCELLED = "request.cancelled"
+    REQUEST_STARTED = "request.started"
+    REQUEST_FAILED = "request.failed"
+    ERASURE_DELETED = "erasure.deleted"
+    ERASURE_VERIFIED = "erasure.verified"
+    ERASURE_SHREDDED = "erasure.shredded"
+    ERASURE_PURGED = "erasure.purged"
+    ERASURE_CERTIFIED = "erasure.certified"
+    ARCHIVE_READY = "archive.ready"
+    ARCHIVE_DOWNLOADED = "archive.downloaded"
+    ARCHIVE_EXPIRED = "archive.expired"
+    ARCHIVE_REVOKED = "archive.revoked"
+    AUDIT_READ = "audit.read"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened, before it is sequenced. `counts` are whole numbers; `facts` are short codes, never a value of a person."""
+
+    action: AuditAction
+    project_id: int
+    actor: str
+    at_ms: int
+    obj: str | None = None
+    ref: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def canonical(self) -> bytes:
+        """The bytes that are stored and hashed. Raises `ValueError` over 16 KiB."""
+        fields: dict[str, object] = {
+            "v": 1,
+            "t": iso(self.at_ms),
+            "project": self.project_id,
+            "actor": self.actor,
+            "action": self.action.value,
+        }
+        optional = {"obj": self.obj, "ref": self.ref, "n": dict(self.counts), "facts": dict(self.facts)}
+        fields.update({name: value for name, value in optional.items() if value})
+        body = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(body) > _MAX_BYTES:
+            raise ValueError("an audit entry is larger than 16 KiB")
+        return body
+
+
+def iso(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds, for example `2026-11-24T10:00:00.000Z`."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"

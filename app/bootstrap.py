@@ -1,0 +1,91 @@
+"""The composition root for web, worker, dispatcher and CLI alike. Every dependency is a parameter with a real default.
+
+No Flask here: a worker must never need an application context.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.access.service import Access
+from app.audit.service import AuditLog
+from app.database import Database
+from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
+from app.events.placement import EventStores
+from app.ingest.service import Ingest
+from app.keys.master import MasterKey, load_master_key
+from app.keys.service import Keyring
+from app.metrics import Metrics
+from app.query.service import Query
+from app.rulebook.service import Rulebook
+from app.settings import Settings
+from app.subjects.queue import RequestQueue
+from app.subjects.service import Subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything one process works with."""
+
+    settings: Settings
+    clock: Callable[[], int]
+    database: Database
+    keyring: Keyring
+    audit: AuditLog
+    access: Access
+    stores: EventStores
+    rulebook: Rulebook
+    doorbell: Doorbell
+    queue: RequestQueue
+    ingest: Ingest
+    query: Query
+    subjects: Subjects
+    metrics: Metrics
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.database.close()
+
+
+def now_ms() -> int:
+    """The wall clock, Unix milliseconds in UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def bootstrap(
+    settings: Settings,
+    *,
+    clock: Callable[[], int] = now_ms,
+    database: Database | None = None,
+    master_key: MasterKey | None = None,
+    doorbell: Doorbell | None = None,
+    stores: EventStores | None = None,
+) -> Services:
+    """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
+    database = database or Database(settings.database_url, pool_size=settings.threads + 2)
+    master_key = master_key or load_master_key(settings)
+    doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
+    stores = stores or EventStores()
+    keyring = Keyring(master_key)
+    audit = AuditLog(database)
+    rulebook = Rulebook(audit, clock)
+    queue = RequestQueue(database, clock, settings.job_lease * 1_000)
+    access = Access(master_key, keyring, audit, clock)
+    return Services(
+        settings=settings,
+        clock=clock,
+        database=database,
+        keyring=keyring,
+        audit=audit,
+        access=access,
+        stores=stores,
+        rulebook=rulebook,
+        doorbell=doorbell,
+        queue=queue,
+        ingest=Ingest(database, keyring, stores, rulebook, audit, clock),
+        query=Query(database, keyring, stores, audit, clock),
+        subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        metrics=Metrics(database),
+    )

@@ -1,0 +1,309 @@
+"""The command line: `portcullis run | serve | worker | dispatcher | migrate | project | credential | policy | keys | audit`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app import first_start
+from app.access.roles import Role
+from app.access.service import Kind, project_by_id
+from app.audit import verify
+from app.bootstrap import Services, bootstrap
+from app.database import Database, migrate
+from app.embedded import plan_queue
+from app.errors import PortcullisError
+from app.keys.master import generate_key, load_master_key
+from app.logs import configure
+from app.settings import Settings
+from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
+from policies import library
+from policies.compile import compile_policy
+from policies.errors import PolicyError
+from policies.load import load
+
+_ACTOR = "cli"
+
+
+def main() -> None:
+    """Entry point. A refusal is printed with its remedy and exits 2; nothing prints a stack trace."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as refused:
+        refused.show()
+        sys.exit(refused.exit_code)
+    except PortcullisError as refused:
+        click.echo(f"portcullis: {refused.message}", err=True)
+        if refused.remedy:
+            click.echo(f"  remedy: {refused.remedy}", err=True)
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="portcullis")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A gate in front of a product-analytics event store."""
+    if context.invoked_subcommand not in _NO_SETTINGS:
+        context.obj = Settings.from_env()
+        configure(context.obj.log_level)
+
+
+_NO_SETTINGS = ("audit",)
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.pass_obj
+def run(settings: Settings) -> None:
+    """Start everything on this machine: web, dispatcher, worker, queue, SQLite, in one data folder."""
+    os.umask(0o077)
+    first_start.make_data_folder(settings)
+    with PidLock(settings.data_dir):
+        ensure_port_free(settings.host, settings.port, patience=3.0)
+        load_master_key(settings)
+        migrate(settings.database_url)
+        services = bootstrap(settings)
+        services.database.refuse_unsafe()
+        credentials = first_start.make_demo_project(services)
+        services.close()
+        queue = plan_queue(settings.data_dir)
+        env = {**os.environ, "REDIS_URL": settings.redis_url or queue.url, "PORTCULLIS_EMBEDDED": "1"}
+        children = [
+            *([] if settings.redis_url else [queue.spec()]),
+            ChildSpec("dispatcher", _command("dispatcher"), env),
+            ChildSpec("worker", _command("worker"), env),
+            ChildSpec("web", _command("serve"), env, ready=listening(settings.host, settings.port)),
+        ]
+        sys.exit(supervise(children, on_ready=lambda: _welcome(settings, credentials)))
+
+
+def _command(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "app.cli", name)
+
+
+def _welcome(settings: Settings, credentials: Path) -> None:
+    click.echo(
+        f"""
+Portcullis is up at {settings.base_url}   (API: {settings.base_url}/docs)
+Credentials of the project `demo`: {credentials}
+
+Try next, in another terminal:
+  1. send an event that holds an e-mail address, and see what the policy makes of it:
+     curl -s {settings.base_url}/v1/check -H "Authorization: Bearer $(sed -n 's/.*"ingest_token": "\\(.*\\)".*/\\1/p' {credentials})" \\
+       -d '{{"events":[{{"event":"Sign up","properties":{{"distinct_id":"u1","email":"ada@example.com","plan":"pro"}}}}]}}'
+  2. pull the audit log:
+     curl -s {settings.base_url}/v1/audit/entries -H "Authorization: Bearer $(sed -n 's/.*"auditor_token": "\\(.*\\)".*/\\1/p' {credentials})"
+  3. see the whole story, with every claim checked:
+     make demo
+
+Stop with Ctrl-C. Everything is kept in {settings.data_dir}.
+"""
+    )
+
+
+@cli.command()
+@click.pass_obj
+def serve(settings: Settings) -> None:
+    """Serve HTTP in the foreground."""
+    from app.web_server import serve as serve_http  # noqa: PLC0415 - the other commands must not load a web server
+
+    _refuse_unsafe(settings)
+    serve_http(settings.host, settings.port, settings.threads)
+
+
+@cli.command()
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Work on subject requests, as RQ rings or, without Redis, as SQL says."""
+    _refuse_unsafe(settings)
+    _job_process("jobs.worker")
+
+
+@cli.command()
+@click.pass_obj
+def dispatcher(settings: Settings) -> None:
+    """Find due requests, sequence the audit log, expire archives."""
+    _refuse_unsafe(settings)
+    _job_process("jobs.dispatcher")
+
+
+def _job_process(module: str) -> None:
+    # `app` names jobs and never imports them: their code is another program that shares this one's settings.
+    os.execv(sys.executable, (sys.executable, "-m", module))
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    die_with_parent() if settings.embedded else None
+    load_master_key(settings)
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        database.ping()
+        database.refuse_unsafe()
+    finally:
+        database.close()
+
+
+@cli.command(name="migrate")
+@click.pass_obj
+def migrate_command(settings: Settings) -> None:
+    """Bring the database schema to this release."""
+    if settings.embedded:
+        first_start.make_data_folder(settings)
+    migrate(settings.database_url)
+    click.echo("the schema is that of this release")
+
+
+# --- projects and credentials ----------------------------------------------------------------------------------------
+
+
+@cli.group()
+def project() -> None:
+    """Projects."""
+
+
+@project.command(name="create")
+@click.argument("name")
+@click.option("--policy", default=first_start.DEFAULT_POLICY, type=click.Choice(library.names()), show_default=True)
+@click.option("--region", default="default", show_default=True, help="Where the project's data lives.")
+@click.pass_obj
+def project_create(settings: Settings, name: str, policy: str, region: str) -> None:
+    """Create a project with a shipped policy in force. Prints its id and token."""
+    services = bootstrap(settings)
+    with services.database.write() as tx:
+        made = services.access.create_project(tx, name, actor=_ACTOR, region=region)
+        version = services.rulebook.add(tx, made.id, library.text(policy), author=_ACTOR)
+        services.rulebook.activate(tx, made.id, version.version, actor=_ACTOR)
+    click.echo(f"project_id={made.id}\nproject_token={made.token}")
+
+
+@cli.group()
+def credential() -> None:
+    """Tokens, service accounts, project secrets."""
+
+
+@credential.command(name="create")
+@click.argument("project_id", type=int)
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), default=Kind.BEARER.value, show_default=True)
+@click.pass_obj
+def credential_create(settings: Settings, project_id: int, role: str, kind: str) -> None:
+    """Create a credential. Its secret is printed this once."""
+    services = bootstrap(settings)
+    with services.database.write() as tx:
+        project_by_id(tx, project_id)
+        made = services.access.create_principal(tx, project_id, Kind(kind), Role(role), actor=_ACTOR)
+    click.echo(f"id={made.id}")
+    if made.username:
+        click.echo(f"username={made.username}")
+    click.echo(f"secret={made.secret}")
+
+
+@credential.command(name="revoke")
+@click.argument("principal_id")
+@click.pass_obj
+def credential_revoke(settings: Settings, principal_id: str) -> None:
+    """Stop a credential at once."""
+    services = bootstrap(settings)
+    with services.database.write() as tx:
+        services.access.revoke(tx, principal_id)
+    click.echo("revoked")
+
+
+# --- policies --------------------------------------------------------------------------------------------------------
+
+
+@cli.group()
+def policy() -> None:
+    """Policies: check a file, add a version, put one in force."""
+
+
+def _policy_text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+@policy.command(name="lint")
+@_FILE
+def policy_lint(file: Path) -> None:
+    """Check a policy file; every mistake is listed with its line. Exits 1 when there is one."""
+    try:
+        compile_policy(load(_policy_text(file)))
+    except PolicyError as refused:
+        for each in getattr(refused, "problems", ()):
+            hint = f" ({each.hint})" if each.hint else ""
+            click.echo(f"{file}:{each.line}:{each.column}: {each.message}{hint}", err=True)
+        sys.exit(1)
+    click.echo(f"{file}: good")
+
+
+@policy.command(name="list")
+@click.argument("project_id", type=int)
+@click.pass_obj
+def policy_list(settings: Settings, project_id: int) -> None:
+    """Every version of a project's policy, newest first."""
+    services = bootstrap(settings)
+    with services.database.read() as tx:
+        for each in services.rulebook.versions(tx, project_id):
+            click.echo(f"{each.version}\t{each.name}\t{each.digest[:12]}\t{'active' if each.active else ''}")
+
+
+@policy.command(name="activate")
+@click.argument("project_id", type=int)
+@_FILE
+@click.pass_obj
+def policy_activate(settings: Settings, project_id: int, file: Path) -> None:
+    """Add a policy file as a new version and put it in force."""
+    services = bootstrap(settings)
+    with services.database.write() as tx:
+        project_by_id(tx, project_id)
+        made = _added(services, tx, project_id, _policy_text(file))
+        services.rulebook.activate(tx, project_id, made, actor=_ACTOR)
+    click.echo(f"version {made} is in force")
+
+
+def _added(services: Services, tx: Any, project_id: int, text: str) -> int:
+    try:
+        return services.rulebook.add(tx, project_id, text, author=_ACTOR).version
+    except PolicyError:
+        raise click.ClickException("the policy has mistakes; see `portcullis policy lint FILE`") from None
+
+
+# --- keys and audit --------------------------------------------------------------------------------------------------
+
+
+@cli.group()
+def keys() -> None:
+    """Keys."""
+
+
+@keys.command(name="generate")
+def keys_generate() -> None:
+    """Print a fresh master key for PORTCULLIS_MASTER_KEY."""
+    click.echo(generate_key())
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def audit(arguments: tuple[str, ...]) -> None:
+    """Verify a certificate or a pulled log, offline: `portcullis audit verify certificate FILE --key KEY`."""
+    words = list(arguments)
+    if words[:1] == ["verify"]:
+        del words[0]
+    sys.exit(verify.main(words))
+
+
+if __name__ == "__main__":
+    main()

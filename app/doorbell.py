@@ -1,0 +1,72 @@
+"""Tells RQ that a request is due, after the commit that made it so. The only place in `app` that touches RQ.
+
+A ring that fails loses nothing: the request row is due in SQL, and the dispatcher rings again or does the work itself.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+QUEUE = "portcullis"
+RUN_REQUEST = "jobs.tasks.run_request"
+# Longer than any step; a worker that stops renewing its lease is replaced long before.
+_JOB_TIMEOUT = 6 * 3600
+
+
+class Doorbell(Protocol):
+    """Somebody may be listening."""
+
+    def ring(self, request_id: str) -> bool:
+        """Say that `request_id` is due. False when nobody could be told."""
+
+    def ping(self) -> bool:
+        """True when a ring would be heard."""
+
+
+class SilentDoorbell:
+    """For an installation without Redis: the dispatcher finds due requests in SQL."""
+
+    def ring(self, request_id: str) -> bool:  # noqa: ARG002 - the shape of the port
+        """Nobody is told."""
+        return False
+
+    def ping(self) -> bool:
+        """Nobody listens."""
+        return False
+
+
+class RqDoorbell:
+    """Enqueues one job with one argument, the opaque id. JSON, so that Redis can never hand a worker code to run."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
+        self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
+
+    def ring(self, request_id: str) -> bool:
+        """Enqueue; False when Redis is away or full."""
+        try:
+            self._queue.enqueue(
+                RUN_REQUEST,
+                request_id,
+                description="run_request",
+                job_timeout=_JOB_TIMEOUT,
+                result_ttl=0,
+                failure_ttl=3600,
+            )
+        except RedisError as fault:
+            structlog.get_logger().warning("doorbell_unheard", fault=type(fault).__name__)
+            return False
+        return True
+
+    def ping(self) -> bool:
+        """True when Redis answers."""
+        try:
+            return bool(self._redis.ping())
+        except RedisError:
+            return False

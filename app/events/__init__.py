@@ -1,0 +1,1 @@
+"""The event store: one port, and an adapter for each engine."""

@@ -1,0 +1,84 @@
+"""The event store as the rest of the service sees it. An adapter for another engine implements this and nothing more.
+
+Rows name people by uid only. Reads do not know who is hidden: the caller resolves uids through the register and leaves the
+hidden ones out, so that hiding works the same over every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy.engine import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event that has passed the gate. `time_ms` is Unix time in milliseconds; `properties` is JSON text.
+
+    `uid` is the subject's, or 0 for an event that belongs to nobody.
+    """
+
+    time_ms: int
+    dedup: int
+    uid: int
+    name: str = field(repr=False)
+    properties: str = field(repr=False)
+    policy_version: int
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts."""
+
+    seq: int
+    uid: int
+    properties: str = field(repr=False)
+    last_seen_ms: int | None
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events a scan returns: from `from_ms` (inclusive) to `to_ms` (exclusive), of these names and these people."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    names: Collection[str] | None = None
+    uids: Collection[int] | None = None
+
+
+class EventStore(Protocol):
+    """What an engine must do. `tx` is the transaction of the caller; an engine with its own makes its effects idempotent."""
+
+    def append(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> None:
+        """Store events. A row with the same (time, dedup) replaces the earlier one (wire section 7: the latest is shown)."""
+
+    def scan(self, tx: Connection, project_id: int, query: EventQuery) -> Iterator[EventRow]:
+        """Events in time order, streamed: memory does not grow with the result."""
+
+    def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
+        """The profiles of these people, locked until the transaction ends where the engine can."""
+
+    def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
+        """Create or replace profiles; `seq` of a new one is ignored and given by the store."""
+
+    def delete_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> int:
+        """Delete profiles, keeping events."""
+
+    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
+        """Profiles with after_seq < seq <= up_to_seq, in that order, streamed."""
+
+    def newest_profile(self, tx: Connection, project_id: int) -> int:
+        """The highest `seq`, 0 when there is no profile."""
+
+    def places(self) -> tuple[str, ...]:
+        """The names of the tables in which this store keeps personal data, for the certificate."""
+
+    def count_subjects(self, tx: Connection, project_id: int, place: str, uids: Collection[int]) -> int:
+        """How many rows of `place` belong to these people."""
+
+    def delete_subjects(self, tx: Connection, project_id: int, place: str, uids: Collection[int], limit: int) -> int:
+        """Delete at most `limit` such rows; the caller repeats until 0."""

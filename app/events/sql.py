@@ -1,0 +1,162 @@
+"""The event store on SQLite and PostgreSQL, inside the transaction of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from app.events.port import EventQuery, EventRow, ProfileRow
+from app.events.tables import event, profile
+
+_FETCH = 1_000
+_EVENT_COLUMNS = ("time_ms", "dedup", "uid", "name", "properties", "policy_version", "received_ms")
+_PLACES: Mapping[str, sa.Table] = {table.name: table for table in (event, profile)}
+
+
+class SqlEventStore:
+    """Implements `app.events.port.EventStore`. Holds no state: the transaction is the caller's."""
+
+    def append(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> None:
+        """One statement on SQLite; COPY into a temporary table and one INSERT on PostgreSQL."""
+        # Within a batch the last of equal events wins, and rows arrive at the clustered key in its order.
+        latest = {(row.time_ms, row.dedup): row for row in rows}
+        ordered = [latest[key] for key in sorted(latest)]
+        if not ordered:
+            return
+        if tx.dialect.name == "postgresql":
+            _copy_events(tx, project_id, ordered)
+        else:
+            tx.exec_driver_sql(_SQLITE_UPSERT, [(project_id, *_values(row)) for row in ordered])
+
+    def scan(self, tx: Connection, project_id: int, query: EventQuery) -> Iterator[EventRow]:
+        """Events in time order through a server-side cursor."""
+        columns = [event.c[name] for name in _EVENT_COLUMNS]
+        wanted = sa.select(*columns).where(event.c.project_id == project_id, *_conditions(query))
+        rows = tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(event.c.time_ms, event.c.dedup))
+        for row in rows:
+            yield EventRow(*row)
+
+    def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
+        """Profiles by uid, row-locked on PostgreSQL."""
+        wanted = sa.select(profile).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
+        rows = tx.execute(wanted.order_by(profile.c.seq).with_for_update())
+        return {row.uid: _profile(row) for row in rows}
+
+    def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
+        """Insert or update by (project, uid)."""
+        if not rows:
+            return
+        insert: Any = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(profile)
+        names = ("properties", "last_seen_ms", "policy_version")
+        statement = insert.on_conflict_do_update(
+            index_elements=["project_id", "uid"], set_={name: insert.excluded[name] for name in names}
+        )
+        values = [
+            {
+                "project_id": project_id,
+                "uid": row.uid,
+                "properties": row.properties,
+                "last_seen_ms": row.last_seen_ms,
+                "policy_version": row.policy_version,
+            }
+            for row in sorted(rows, key=lambda row: row.uid)
+        ]
+        tx.execute(statement, values)
+
+    def delete_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> int:
+        """Delete by uid."""
+        rows = sa.delete(profile).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
+        return tx.execute(rows).rowcount
+
+    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
+        """Profiles in creation order through a server-side cursor."""
+        wanted = sa.select(profile).where(
+            profile.c.project_id == project_id, profile.c.seq > after_seq, profile.c.seq <= up_to_seq
+        )
+        rows = tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq))
+        for row in rows:
+            yield _profile(row)
+
+    def newest_profile(self, tx: Connection, project_id: int) -> int:
+        """The highest `seq` of the project."""
+        newest = sa.select(sa.func.max(profile.c.seq)).where(profile.c.project_id == project_id)
+        return int(tx.execute(newest).scalar() or 0)
+
+    def places(self) -> tuple[str, ...]:
+        """`event` and `profile`."""
+        return tuple(_PLACES)
+
+    def count_subjects(self, tx: Connection, project_id: int, place: str, uids: Collection[int]) -> int:
+        """Rows of `place` whose uid is among these."""
+        table = _PLACES[place]
+        of_people = sa.and_(table.c.project_id == project_id, table.c.uid.in_(list(uids)))
+        return int(tx.execute(sa.select(sa.func.count()).select_from(table).where(of_people)).scalar_one())
+
+    def delete_subjects(self, tx: Connection, project_id: int, place: str, uids: Collection[int], limit: int) -> int:
+        """At most `limit` rows a call, chosen through the subject index."""
+        table = _PLACES[place]
+        key = list(table.primary_key.columns)
+        some = sa.select(*key).where(table.c.project_id == project_id, table.c.uid.in_(list(uids))).limit(limit)
+        chosen = sa.tuple_(*key).in_(some) if len(key) > 1 else key[0].in_(some)
+        return tx.execute(sa.delete(table).where(chosen)).rowcount
+
+
+_SQLITE_UPSERT = (
+    f"INSERT INTO event (project_id, {', '.join(_EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    " ON CONFLICT (project_id, time_ms, dedup) DO UPDATE SET uid = excluded.uid, name = excluded.name,"
+    " properties = excluded.properties, policy_version = excluded.policy_version, received_ms = excluded.received_ms"
+)
+_POSTGRES_STAGE = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_event (project_id bigint, time_ms bigint, dedup bigint, uid bigint,"
+    " name text, properties text, policy_version integer, received_ms bigint) ON COMMIT DELETE ROWS"
+)
+_POSTGRES_UPSERT = (
+    "INSERT INTO event SELECT * FROM incoming_event ORDER BY project_id, time_ms, dedup"
+    " ON CONFLICT (project_id, time_ms, dedup) DO UPDATE SET uid = excluded.uid, name = excluded.name,"
+    " properties = excluded.properties, policy_version = excluded.policy_version, received_ms = excluded.received_ms"
+)
+# Below this COPY into a staging table costs more round trips than it saves.
+_COPY_FROM = 50
+
+
+def _values(row: EventRow) -> tuple[object, ...]:
+    return (row.time_ms, row.dedup, row.uid, row.name, row.properties, row.policy_version, row.received_ms)
+
+
+def _copy_events(tx: Connection, project_id: int, rows: Sequence[EventRow]) -> None:
+    if len(rows) < _COPY_FROM:
+        insert = postgresql.insert(event)
+        names = ("uid", "name", "properties", "policy_version", "received_ms")
+        statement = insert.on_conflict_do_update(
+            index_elements=["project_id", "time_ms", "dedup"], set_={name: insert.excluded[name] for name in names}
+        )
+        columns = ("project_id", *_EVENT_COLUMNS)
+        tx.execute(statement, [dict(zip(columns, (project_id, *_values(row)), strict=True)) for row in rows])
+        return
+    tx.exec_driver_sql(_POSTGRES_STAGE)
+    connection: Any = tx.connection.driver_connection
+    with connection.cursor() as cursor, cursor.copy("COPY incoming_event FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((project_id, *_values(row)))
+    tx.exec_driver_sql(_POSTGRES_UPSERT)
+
+
+def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if query.from_ms is not None:
+        conditions.append(event.c.time_ms >= query.from_ms)
+    if query.to_ms is not None:
+        conditions.append(event.c.time_ms < query.to_ms)
+    if query.names is not None:
+        conditions.append(event.c.name.in_(list(query.names)))
+    if query.uids is not None:
+        conditions.append(event.c.uid.in_(list(query.uids)))
+    return conditions
+
+
+def _profile(row: Any) -> ProfileRow:
+    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version)

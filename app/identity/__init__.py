@@ -1,0 +1,1 @@
+"""The register: the one table that knows who is who."""

@@ -1,0 +1,34 @@
+"""The register: the one table that knows who is who.
+
+The key is an HMAC of an id. While the person is known, a row holds a random `uid` (all that events carry), the person it
+belongs to, the id sealed under a key of its own, and a random audit reference. A tombstone keeps the HMAC, the state and
+the request that caused it, and loses everything else.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app.database import Holds, column, metadata
+
+register = sa.Table(
+    "register",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("lookup", sa.LargeBinary, primary_key=True, holds=Holds.TOMBSTONE),
+    column("uid", sa.BigInteger, holds=Holds.SUBJECT),
+    column("person", sa.BigInteger, holds=Holds.SUBJECT),
+    column("state", sa.Text, nullable=False, holds=Holds.TOMBSTONE),
+    # What the state was before an erasure was accepted, for a cancellation in the grace period.
+    column("prior_state", sa.Text, holds=Holds.SUBJECT),
+    column("sealed_id", sa.LargeBinary, holds=Holds.SUBJECT),
+    column("wrapped_key", sa.LargeBinary, holds=Holds.SUBJECT),
+    column("audit_ref", sa.Text, holds=Holds.SUBJECT),
+    column("request_id", sa.Text, holds=Holds.TOMBSTONE),
+    column("created_ms", sa.BigInteger, nullable=False, holds=Holds.TOMBSTONE),
+    sa.UniqueConstraint("project_id", "uid"),
+    sa.Index(None, "project_id", "person"),
+    sa.Index(None, "request_id"),
+    info={"subject": "uid"},
+    sqlite_with_rowid=False,
+)

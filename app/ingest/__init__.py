@@ -1,0 +1,1 @@
+"""From any sender's bytes to a durable, policy-enforced append."""

@@ -1,0 +1,214 @@
+"""Events through register and gate into the store, inside one transaction that holds the fence."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from app.events.port import EventRow, EventStore
+from app.identity import register
+from app.identity.derive import EventIds, event_ids
+from app.identity.register import Row
+from app.ingest.outcome import Event
+from app.ingest.tables import REFUSAL_SHARDS, quarantined, refusal
+from app.ingest.tally import Tally
+from app.keys.sealing import seal
+from app.keys.service import ProjectKeys
+from app.rulebook.service import ActivePolicy
+from policies.gate import CheckContext
+from policies.model import Decision, Record, Scope, SubjectState, Verdict
+
+_QUARANTINE_MS = 30 * 86_400_000
+_NOBODY = 0
+# When several ids of one event are known, the state that forbids most decides.
+_SEVERITY = {
+    SubjectState.ACTIVE: 0,
+    SubjectState.OPTED_OUT: 1,
+    SubjectState.RESTRICTED: 2,
+    SubjectState.ERASING: 3,
+    SubjectState.ERASED: 4,
+}
+
+
+def append_events(
+    tx: Connection,
+    project_id: int,
+    keys: ProjectKeys,
+    policy: ActivePolicy,
+    store: EventStore,
+    events: Sequence[Event],
+    now_ms: int,
+) -> Tally:
+    """Check, register and store `events`. Returns what became of them; raises when anything stops the check."""
+    tally = Tally()
+    ids = [event_ids(event.properties) for event in events]
+    known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
+    records = [
+        Record(Scope.EVENT, event.name, event.properties, _state(named, known))
+        for event, named in zip(events, ids, strict=True)
+    ]
+    decisions = policy.gate.check(records, CheckContext(keys.pseudonym))
+    accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
+    known |= _enrol_and_link(tx, keys, known, [ids[i] for i in accepted], now_ms)
+    _follow_opt_outs(tx, keys, known, ids, records, now_ms)
+    rows: list[tuple[EventRow, Decision]] = []
+    held: list[tuple[EventRow, Decision]] = []
+    for i in accepted:
+        row = _event_row(keys, events[i], ids[i], known, decisions[i], policy.version, now_ms)
+        (held if decisions[i].verdict is Verdict.QUARANTINED else rows).append((row, decisions[i]))
+    store.append(tx, project_id, [row for row, _ in rows])
+    _hold(tx, keys, held, now_ms)
+    tally.stored, tally.quarantined = len(rows), len(held)
+    tally.changed = sum(decision.verdict is Verdict.CHANGED for _, decision in rows)
+    tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
+    return tally
+
+
+def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) -> list[Record]:
+    """The same records with what the register knows of their people."""
+    ids = [event_ids(record.properties) for record in records]
+    known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
+    return [replace(record, state=_state(named, known)) for record, named in zip(records, ids, strict=True)]
+
+
+def reason_of(decision: Decision) -> str:
+    """The reason code of a refusal: that of the remark that decided it, the last one."""
+    return decision.remarks[-1].reason if decision.remarks else "check_failed"
+
+
+def state_of(rows: Iterable[Row]) -> SubjectState:
+    """The state that forbids most among these rows."""
+    return max((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)
+
+
+def _state(ids: EventIds, known: Mapping[str, Row]) -> SubjectState:
+    return state_of(known[each] for each in ids.all() if each in known)
+
+
+def _enrol_and_link(
+    tx: Connection, keys: ProjectKeys, known: Mapping[str, Row], ids: Sequence[EventIds], now_ms: int
+) -> dict[str, Row]:
+    wanted = {each for named in ids for each in named.all()} - known.keys()
+    rows = {**known, **register.enrol(tx, keys, wanted, now_ms)}
+    for named in ids:
+        if named.user and named.device:
+            rows[named.device] = register.link(tx, keys, rows[named.device], rows[named.user])
+    return rows
+
+
+def _follow_opt_outs(
+    tx: Connection,
+    keys: ProjectKeys,
+    known: Mapping[str, Row],
+    ids: Sequence[EventIds],
+    records: Sequence[Record],
+    now_ms: int,
+) -> None:
+    # A device that turns up with an opted-out user is that user's: what it sends alone later is refused too.
+    pairs = {
+        (named.user, named.device)
+        for named, record in zip(ids, records, strict=True)
+        if record.state is SubjectState.OPTED_OUT and named.user and named.device
+    }
+    for user, device in sorted(pairs):
+        if user in known and known[user].state is SubjectState.OPTED_OUT:
+            rows = dict(known) if device in known else register.enrol(tx, keys, [device], now_ms)
+            register.link(tx, keys, rows[device], known[user])
+
+
+def _event_row(
+    keys: ProjectKeys,
+    event: Event,
+    ids: EventIds,
+    known: Mapping[str, Row],
+    decision: Decision,
+    version: int,
+    now_ms: int,
+) -> EventRow:
+    uid = _uid(known, ids.subject)
+    properties: dict[str, Any] = dict(decision.properties or {})
+    properties.pop("distinct_id", None)
+    for name, identifier in (("$user_id", ids.user), ("$device_id", ids.device)):
+        if name in properties:
+            properties[name] = _uid(known, identifier)
+    name = decision.name or ""
+    return EventRow(
+        time_ms=event.time_ms,
+        # Of what the sender said, not of what policy made of it: a new policy version must not double a re-sent event.
+        dedup=keys.dedup_of(event.name, event.time_ms, uid, event.insert_id),
+        uid=uid,
+        name=name,
+        properties=msgspec.json.encode(properties).decode(),
+        policy_version=version,
+        received_ms=now_ms,
+    )
+
+
+def _uid(known: Mapping[str, Row], identifier: str | None) -> int:
+    if identifier is None:
+        return _NOBODY
+    uid = known[identifier].uid
+    if uid is None:
+        raise LookupError("an accepted event names a person who is erased")
+    return uid
+
+
+def _hold(tx: Connection, keys: ProjectKeys, held: Sequence[tuple[EventRow, Decision]], now_ms: int) -> None:
+    for row, decision in held:
+        identity = secrets.token_hex(16)
+        wrapped = register.subject_key_row(tx, keys.project_id, row.uid) if row.uid else None
+        key = keys.subject_key(row.uid, wrapped) if wrapped else keys.subject
+        cleaned = msgspec.Raw(row.properties.encode())
+        body = msgspec.json.encode({"event": row.name, "time_ms": row.time_ms, "properties": cleaned})
+        tx.execute(
+            sa.insert(quarantined).values(
+                project_id=keys.project_id,
+                id=identity,
+                uid=row.uid,
+                sealed=seal(key, body, f"quarantine|{identity}"),
+                reason=reason_of(decision),
+                received_ms=now_ms,
+                expires_ms=now_ms + _QUARANTINE_MS,
+            )
+        )
+
+
+def count_refusals(tx: Connection, project_id: int, reasons: Counter[str], now_ms: int) -> None:
+    """Add to the day's counters, in the transaction that refused."""
+    if not reasons:
+        return
+    insert: Any = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(refusal)
+    statement = insert.on_conflict_do_update(
+        index_elements=["project_id", "day", "reason", "shard"], set_={"n": refusal.c.n + insert.excluded.n}
+    )
+    day, shard = utc_day(now_ms), secrets.randbelow(REFUSAL_SHARDS)
+    rows = [
+        {"project_id": project_id, "day": day, "reason": reason, "shard": shard, "n": n}
+        for reason, n in sorted(reasons.items())
+    ]
+    tx.execute(statement, rows)
+
+
+def refusals(tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
+    """Totals by reason over a range of UTC days, both inclusive."""
+    rows = (
+        sa.select(refusal.c.reason, sa.func.sum(refusal.c.n))
+        .where(refusal.c.project_id == project_id, refusal.c.day.between(from_day, to_day))
+        .group_by(refusal.c.reason)
+        .order_by(refusal.c.reason)
+    )
+    return {reason: int(n) for reason, n in tx.execute(rows)}
+
+
+def utc_day(at_ms: int) -> str:
+    """The UTC date of a moment, `yyyy-mm-dd`."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

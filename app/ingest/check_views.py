@@ -1,0 +1,92 @@
+"""`POST /v1/check`: the same verdict for a caller who stores elsewhere; and how many records were refused, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from app.access.roles import Permission
+from app.errors import InvalidInput
+from app.http import api_blueprint, caller, json_response, needs, services
+from app.ingest.append import utc_day
+from app.ingest.schemas import CHECK_DOC, RefusalsQuery, RefusalsSchema
+from policies.model import Decision, Record, Scope
+
+MAX_EVENTS = 2_000
+
+
+class _Event(msgspec.Struct):
+    event: str
+    properties: dict[str, Any]
+
+
+class _Check(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[_Event]
+
+
+def blueprint() -> Blueprint:
+    """The routes of services that ask before they store."""
+    routes = api_blueprint("check", "Ask the gate without storing anything.")
+    routes.route("/v1/check", methods=["POST"])(routes.doc(**CHECK_DOC)(check))
+    refused = routes.arguments(RefusalsQuery, location="query")(routes.response(200, RefusalsSchema)(refusals))
+    routes.route("/v1/refusals", methods=["GET"])(needs(Permission.POLICY_READ)(refused))
+    return routes
+
+
+@needs(Permission.POLICY_CHECK)
+def check() -> Response:
+    """Judge up to 2,000 events by the active policy, in order. Nothing is kept but a count."""
+    records = [Record(Scope.EVENT, each.event, each.properties) for each in _read(request.get_data(cache=False))]
+    with services().database.read() as tx:
+        name, version, decisions = services().ingest.check(tx, caller().project, records)
+    for decision in decisions:
+        services().metrics.checks.labels(decision.verdict.value).inc()
+    results = [_result(each) for each in decisions]
+    return json_response({"policy": {"name": name, "version": version}, "results": results})
+
+
+def _read(body: bytes) -> list[_Event]:
+    try:
+        events = msgspec.json.decode(body, type=_Check).events
+    except msgspec.ValidationError as fault:
+        # The message names the path and the expected type, never the value: `Expected `str`, got `int` - at `$.events[0].event``.
+        raise InvalidInput(str(fault), field="events", remedy=_SHAPE) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidInput("the body is not JSON", field="body", remedy=_SHAPE) from None
+    if len(events) > MAX_EVENTS:
+        raise InvalidInput(f"more than {MAX_EVENTS} events", field="events", remedy="send fewer at a time")
+    return events
+
+
+_SHAPE = 'send {"events":[{"event":"…","properties":{…}}]}'
+
+
+def _result(decision: Decision) -> dict[str, Any]:
+    kept = decision.properties is not None
+    return {
+        "verdict": decision.verdict.value,
+        "event": {"event": decision.name, "properties": decision.properties} if kept else None,
+        "remarks": [
+            {"rule": each.rule, "path": each.path, "action": each.action, "reason": each.reason}
+            for each in decision.remarks
+        ],
+    }
+
+
+def refusals(query: dict[str, Any]) -> dict[str, Any]:
+    """Refused records by reason between two UTC days, both inclusive; today alone when none is given."""
+    today = utc_day(services().clock())
+    first, last = _day(query.get("from_date"), today), _day(query.get("to_date"), today)
+    if first > last:
+        raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
+    with services().database.read() as tx:
+        reasons = services().ingest.refusals(tx, caller().project.id, first, last)
+    return {"from_date": first, "to_date": last, "total": sum(reasons.values()), "reasons": reasons}
+
+
+def _day(value: date | None, default: str) -> str:
+    return default if value is None else value.isoformat()

@@ -1,0 +1,190 @@
+"""The durable append. One transaction: fence, register, policy, gate, append, count, audit. Acknowledged means committed.
+
+Anything that stops the check (no policy, no key, no database) raises, and nothing of the batch is stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy.engine import Connection
+
+from app.access.service import Project, project_of_token
+from app.audit.entry import AuditAction, Entry
+from app.audit.service import AuditLog
+from app.database import Database
+from app.errors import NotFound
+from app.events.placement import EventStores
+from app.identity import fence
+from app.ingest import append, profiles
+from app.ingest.answers import FailedRecord
+from app.ingest.limits import Limits
+from app.ingest.outcome import Event, Ignored, Rejected, Update
+from app.ingest.tally import Tally
+from app.ingest.updates import validate_update
+from app.ingest.validate import validate_event
+from app.ingest.wire import Batch
+from app.keys.service import Keyring
+from app.rulebook.service import Rulebook
+from policies.gate import CheckContext
+from policies.model import Decision, Record
+
+_UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
+
+
+class Ingest:
+    """Takes decoded batches in. Stateless but for its dependencies; safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        stores: EventStores,
+        rulebook: Rulebook,
+        audit: AuditLog,
+        clock: Callable[[], int],
+        limits: Limits | None = None,
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._stores = stores
+        self._rulebook = rulebook
+        self._audit = audit
+        self._clock = clock
+        self.limits = limits or Limits()
+
+    def track(self, batch: Batch) -> Tally:
+        """Events of `/track`: each names its project by the token in its properties."""
+        return self._events(batch, None, "sdk")
+
+    def import_events(self, batch: Batch, project: Project, actor: str) -> Tally:
+        """Events of `/import`: the credential names the project. Strict adds the rules of strict import."""
+        return self._events(batch, project, actor)
+
+    def _events(self, batch: Batch, project: Project | None, actor: str) -> Tally:
+        tally, now = Tally(), self._clock()
+        by_token: dict[str, list[tuple[int, Event]]] = {}
+        for index, raw in enumerate(batch.records):
+            event = validate_event(
+                raw,
+                endpoint="track" if project is None else "import",
+                now_ms=now,
+                limits=self.limits,
+                strict=batch.controls.strict,
+            )
+            if isinstance(event, Event):
+                token = project.token if project else event.token or ""
+                by_token.setdefault(token, []).append((index, event))
+            else:
+                _set_aside(tally, index, event)
+        if by_token:
+            with self._database.write() as tx:
+                for token, events in sorted(by_token.items()):
+                    found = project or self._project(
+                        tx, token, [index for index, _ in events], tally, "properties.token"
+                    )
+                    if found is not None:
+                        self._append(tx, found, [event for _, event in events], actor, tally)
+        tally.failures.sort(key=lambda failure: failure.index)
+        return tally
+
+    def _append(self, tx: Connection, project: Project, events: Sequence[Event], actor: str, tally: Tally) -> None:
+        fence.enter_shared(tx, project.id)
+        policy = self._rulebook.active(tx, project.id)
+        part = append.append_events(
+            tx,
+            project.id,
+            self._keyring.of(tx, project.id),
+            policy,
+            self._stores.of(project.store_url),
+            events,
+            self._clock(),
+        )
+        part.refused += tally.refused  # Set aside before the gate (`$ignore`, too old): counted with the first project.
+        tally.refused = Counter()
+        append.count_refusals(tx, project.id, part.refused, self._clock())
+        self._stage(tx, AuditAction.INGEST_ACCEPTED, project.id, actor, policy.version, part)
+        _add(tally, part, len(events))
+
+    def engage(self, batch: Batch) -> Tally:
+        """Profile updates of `/engage`: each names its project by `$token`."""
+        tally, now = Tally(), self._clock()
+        by_token: dict[str, list[tuple[int, Update]]] = {}
+        for index, raw in enumerate(batch.records):
+            update = validate_update(raw, kind="profile", now_ms=now, limits=self.limits)
+            if isinstance(update, Update):
+                by_token.setdefault(update.token, []).append((index, update))
+            else:
+                _set_aside(tally, index, update)
+        if by_token:
+            with self._database.write() as tx:
+                for token, updates in sorted(by_token.items()):
+                    found = self._project(tx, token, [index for index, _ in updates], tally, "$token")
+                    if found is not None:
+                        self._update(tx, found, updates, tally)
+        tally.failures.sort(key=lambda failure: failure.index)
+        return tally
+
+    def _update(self, tx: Connection, project: Project, updates: Sequence[tuple[int, Update]], tally: Tally) -> None:
+        fence.enter_shared(tx, project.id)
+        policy = self._rulebook.active(tx, project.id)
+        part = profiles.update_profiles(
+            tx,
+            project.id,
+            self._keyring.of(tx, project.id),
+            policy,
+            self._stores.of(project.store_url),
+            updates,
+            self._clock(),
+        )
+        append.count_refusals(tx, project.id, part.refused, self._clock())
+        self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)
+        _add(tally, part, len(updates) - len(part.failures))
+
+    def check(self, tx: Connection, project: Project, records: Sequence[Record]) -> tuple[str, int, list[Decision]]:
+        """The verdict of the active policy on records of a caller who stores elsewhere. Stores nothing.
+
+        Returns the policy's name, its version, and one decision a record, in order.
+        """
+        policy = self._rulebook.active(tx, project.id)
+        keys = self._keyring.of(tx, project.id)
+        known = append.with_states(tx, keys, records)
+        decisions = policy.gate.check(known, CheckContext(keys.pseudonym, identifiers="exposed"))
+        return policy.name, policy.version, decisions
+
+    def refusals(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
+        """How many records were refused by reason, from one UTC day to another, both inclusive."""
+        return append.refusals(tx, project_id, from_day, to_day)
+
+    @staticmethod
+    def _project(tx: Connection, token: str, indexes: Iterable[int], tally: Tally, field: str) -> Project | None:
+        try:
+            return project_of_token(tx, token)
+        except NotFound:
+            tally.failures.extend(FailedRecord(index, "", field, f"'{field}' {_UNKNOWN_TOKEN}") for index in indexes)
+            return None
+
+    def _stage(
+        self, tx: Connection, action: AuditAction, project_id: int, actor: str, version: int, part: Tally
+    ) -> None:
+        facts = {"policy_version": str(version)}
+        entry = Entry(action, project_id, actor, self._clock(), counts=part.counts(), facts=facts)
+        self._audit.stage(tx, entry)
+
+
+def _set_aside(tally: Tally, index: int, record: Rejected | Ignored) -> None:
+    if isinstance(record, Rejected):
+        tally.failures.append(FailedRecord(index, record.insert_id, record.field, record.message))
+    else:
+        tally.valid += 1
+        tally.refused[record.reason] += 1
+
+
+def _add(tally: Tally, part: Tally, valid: int) -> None:
+    tally.valid += valid
+    tally.stored += part.stored
+    tally.changed += part.changed
+    tally.quarantined += part.quarantined
+    tally.refused += part.refused
+    tally.failures.extend(part.failures)

@@ -1,0 +1,30 @@
+"""What became of a batch: a value that the view answers from and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from app.ingest.answers import FailedRecord
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored."""
+
+    valid: int = 0
+    stored: int = 0
+    changed: int = 0
+    quarantined: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    failures: list[FailedRecord] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """The figures that stand in the audit entry."""
+        figures = {
+            "stored": self.stored,
+            "changed": self.changed,
+            "quarantined": self.quarantined,
+            "refused": self.refused.total(),
+        }
+        return {name: n for name, n in figures.items() if n}

@@ -1,0 +1,115 @@
+"""HTTP for senders: `/track`, `/import`, `/engage` in Mixpanel's dialect (wire sections 3 to 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from flask import Blueprint, Response, request
+
+from app.access.roles import Permission
+from app.http import Problem, caller, needs, public, services, speak
+from app.ingest.answers import Answer, ingest_answer, ingest_error
+from app.ingest.errors import WireError
+from app.ingest.tally import Tally
+from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, query_pairs
+
+
+def blueprint() -> Blueprint:
+    """The routes of senders, each with and without a trailing slash and never a redirect."""
+    routes = Blueprint("ingest", __name__)
+    for name, view in (("track", track), ("import", import_events), ("engage", engage)):
+        for path in (f"/{name}", f"/{name}/"):
+            routes.add_url_rule(path, name, view, methods=["GET", "POST"], strict_slashes=True)
+    routes.after_request(_allow_browsers)
+    speak(routes, _refusal)
+    return routes
+
+
+@public
+def track() -> Response:
+    """Events; each carries its project token."""
+    return _receive("track", services().ingest.track)
+
+
+@public
+def engage() -> Response:
+    """Profile updates; each carries its project token."""
+    return _receive("engage", services().ingest.engage)
+
+
+@needs(Permission.EVENTS_IMPORT, token_suffices=True)
+def import_events() -> Response:
+    """Events of any age, by an authenticated sender."""
+    who = caller()
+    return _receive("import", lambda batch: services().ingest.import_events(batch, who.project, who.id))
+
+
+def _receive(endpoint: Endpoint, work: Callable[[Batch], Tally]) -> Response:
+    limits = services().ingest.limits
+    try:
+        wire = WireRequest(
+            method=request.method,
+            endpoint=endpoint,
+            query=query_pairs(request.query_string, limits),
+            content_type=request.content_type,
+            content_encoding=request.headers.get("Content-Encoding"),
+            body=request.get_data(cache=False),
+        )
+        batch = decode(wire, limits)
+    except WireError as fault:
+        services().metrics.records.labels(endpoint, "unreadable").inc()
+        return _refusal(Problem(fault.status, fault.code, fault.message))
+    tally = work(batch)
+    _count(endpoint, tally)
+    return _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, status=answer.status, content_type=answer.content_type)
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response
+
+
+def _refusal(problem: Problem) -> Response:
+    # The body may not have been read, so only the query says how the sender wants to be answered.
+    controls = Controls(
+        verbose=request.args.get("verbose", "0") not in ("", "0"), strict=request.args.get("strict") == "1"
+    )
+    endpoint = cast(Endpoint, request.path.strip("/"))
+    return _response(
+        ingest_error(controls, endpoint, _bare(), problem.status, problem.code, problem.sentence, problem.retry_after)
+    )
+
+
+def _bare() -> bool:
+    return "json" in (request.content_type or "")
+
+
+def _count(endpoint: Endpoint, tally: Tally) -> None:
+    metrics = services().metrics
+    outcomes = {
+        "stored": tally.stored,
+        "refused": tally.refused.total(),
+        "quarantined": tally.quarantined,
+        "invalid": len(tally.failures),
+    }
+    for outcome, n in outcomes.items():
+        if n:
+            metrics.records.labels(endpoint, outcome).inc(n)
+    for reason, n in tally.refused.items():
+        metrics.refusals.labels(reason).inc(n)
+
+
+def _allow_browsers(response: Response) -> Response:
+    # Browsers send these requests with credentials: a wildcard is refused, and the SDK then loses the batch in silence.
+    origin = request.headers.get("Origin")
+    if origin:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Content-Encoding, traceparent"
+        response.headers["Access-Control-Max-Age"] = "86400"
+    response.headers.add("Vary", "Origin")
+    return response

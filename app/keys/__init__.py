@@ -1,0 +1,1 @@
+"""Key hierarchy: master key, project keys, subject keys, signing keys."""

@@ -1,0 +1,70 @@
+"""Prometheus metrics of one process, and gauges read from SQL when they are asked for. Labels are closed lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.audit.tables import audit_staging
+from app.database import Database
+from app.errors import PortcullisError
+from app.subjects.tables import subject_request
+
+
+class Metrics:
+    """The counters that views raise. One registry per process, so that tests and workers do not share."""
+
+    def __init__(self, database: Database) -> None:
+        self.registry = CollectorRegistry()
+        self.records = Counter(
+            "portcullis_ingest_records",
+            "Records received, by endpoint and what became of them.",
+            ("endpoint", "outcome"),
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "portcullis_ingest_refusals", "Records refused by policy, by reason.", ("reason",), registry=self.registry
+        )
+        self.closed = Counter(
+            "portcullis_fail_closed",
+            "Requests refused because the check could not run, by error code.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.checks = Counter(
+            "portcullis_checked_records",
+            "Records judged for other services, by verdict.",
+            ("verdict",),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry
+        )
+        self.registry.register(_FromSql(database))
+
+
+class _FromSql(Collector):
+    """What is true of the installation and not of one process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        requests = GaugeMetricFamily(
+            "portcullis_subject_requests", "Subject requests by kind and state.", labels=("kind", "state")
+        )
+        waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
+        try:
+            with self._database.read() as tx:
+                columns = (subject_request.c.kind, subject_request.c.state)
+                for kind, state, n in tx.execute(sa.select(*columns, sa.func.count()).group_by(*columns)):
+                    requests.add_metric((kind, state), n)
+                waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
+        except PortcullisError:
+            return  # A scrape must answer while the database is away; the missing series is the alarm.
+        yield requests
+        yield waiting

@@ -1,0 +1,1 @@
+"""Database migrations, applied by `app.database.migrate`."""

@@ -1,0 +1,1 @@
+"""The policy versions of a project."""

@@ -1,0 +1,18 @@
+"""Every table of the service, in one place: what migrations compare with and what the data map is generated from."""
+
+from __future__ import annotations
+
+from app.access import tables as _access
+from app.audit import tables as _audit
+from app.database import metadata
+from app.events import tables as _events
+from app.identity import tables as _identity
+from app.ingest import tables as _ingest
+from app.keys import tables as _keys
+from app.query import tables as _query
+from app.rulebook import tables as _rulebook
+from app.subjects import tables as _subjects
+
+__all__ = ["metadata"]
+
+MODULES = (_access, _audit, _events, _identity, _ingest, _keys, _query, _rulebook, _subjects)

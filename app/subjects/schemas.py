@@ -1,0 +1,136 @@
+"""Shapes of the officer's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.audit.entry import iso
+from app.subjects.model import SubjectRequest
+
+_MAX_IDS = 2_000
+_MAX_ID_BYTES = 1_024
+
+
+def _usable(value: str) -> None:
+    if not value:
+        raise ValidationError("must not be empty")
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValidationError("must be valid text without NUL")
+    if len(value.encode()) > _MAX_ID_BYTES:
+        raise ValidationError(f"must be at most {_MAX_ID_BYTES} bytes")
+
+
+def identifiers() -> fields.List:
+    """A list of ids of people, in the body and never in a URL."""
+    return fields.List(
+        fields.String(validate=_usable),
+        required=True,
+        validate=validate.Length(1, _MAX_IDS),
+        metadata={"description": "Ids of people: user ids, or `$device:<id>` for a device."},
+    )
+
+
+class IdentifiersSchema(Schema):
+    """Ids of people."""
+
+    distinct_ids = identifiers()
+
+
+class LiftSchema(IdentifiersSchema):
+    """Erased ids to accept again, and on what basis."""
+
+    basis = fields.String(
+        required=True,
+        validate=validate.OneOf(["consent", "contract", "mistake"]),
+        metadata={"description": "Why data may be collected again: consent, contract, or a mistaken request."},
+    )
+
+
+class OptOutSchema(Schema):
+    """What an opt-out or opt-in changed."""
+
+    people = fields.Integer(required=True)
+    ids = fields.Integer(required=True)
+    erased = fields.Integer(required=True, metadata={"description": "Ids that are erased: nothing left to opt out."})
+
+
+class LiftedSchema(Schema):
+    """How many tombstones were lifted."""
+
+    lifted = fields.Integer(required=True)
+
+
+class StatesSchema(Schema):
+    """What is known of each id, in the order asked; null for an id never seen."""
+
+    states = fields.List(fields.String(allow_none=True), required=True)
+
+
+class NewRequestSchema(IdentifiersSchema):
+    """A data-subject request."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(["erasure", "access"]))
+    compliance_type = fields.String(load_default="GDPR", validate=validate.OneOf(["GDPR", "CCPA"]))
+    disclosure_type = fields.String(load_default="Data", validate=validate.OneOf(["Data", "Categories", "Sources"]))
+
+
+class RequestsQuery(Schema):
+    """Paging of requests, newest first."""
+
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, 1_000))
+    before_ms = fields.Integer(metadata={"description": "Only requests created before this Unix time in milliseconds."})
+
+
+class RequestSchema(Schema):
+    """A data-subject request and how far it is. Names nobody."""
+
+    id = fields.String(required=True)
+    kind = fields.String(required=True)
+    state = fields.String(required=True)
+    step = fields.String(required=True)
+    compliance_type = fields.String(required=True)
+    disclosure_type = fields.String(required=True)
+    requested_by = fields.String(required=True)
+    ids = fields.Integer(required=True)
+    unknown_ids = fields.Integer(required=True)
+    created = fields.String(required=True)
+    deadline = fields.String(required=True)
+    started = fields.String(allow_none=True)
+    finished = fields.String(allow_none=True)
+    attempts = fields.Integer(required=True)
+    error_code = fields.String(allow_none=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    archive_ready = fields.Boolean()
+    certified = fields.Boolean(required=True)
+    warnings = fields.List(fields.Dict())
+
+
+class RequestListSchema(Schema):
+    """Requests, newest first."""
+
+    requests = fields.List(fields.Nested(RequestSchema), required=True)
+
+
+def request_view(request: SubjectRequest) -> dict[str, Any]:
+    """A request as `RequestSchema` shows it."""
+    return {
+        "id": request.id,
+        "kind": request.kind.value,
+        "state": request.state.value,
+        "step": request.step.value,
+        "compliance_type": request.compliance_type,
+        "disclosure_type": request.disclosure_type,
+        "requested_by": request.requested_by,
+        "ids": request.id_count,
+        "unknown_ids": request.unknown_count,
+        "created": iso(request.created_ms),
+        "deadline": iso(request.deadline_ms),
+        "started": None if request.started_ms is None else iso(request.started_ms),
+        "finished": None if request.finished_ms is None else iso(request.finished_ms),
+        "attempts": request.attempts,
+        "error_code": request.error_code,
+        "counts": dict(request.counts),
+        "certified": request.certificate is not None,
+    }

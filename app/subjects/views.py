@@ -1,0 +1,204 @@
+"""The officer's API: requests, certificates, archives, opt-outs. Ids of people stand in bodies, never in URLs or logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+
+from app.access.roles import Permission
+from app.audit.note import verifier_key
+from app.errors import Conflict, NotFound
+from app.http import api_blueprint, caller, needs, services
+from app.subjects import archive
+from app.subjects.certificate import signer_name
+from app.subjects.model import RequestKind
+from app.subjects.schemas import (
+    IdentifiersSchema,
+    LiftedSchema,
+    LiftSchema,
+    NewRequestSchema,
+    OptOutSchema,
+    RequestListSchema,
+    RequestSchema,
+    RequestsQuery,
+    StatesSchema,
+    request_view,
+)
+from app.subjects.service import Accepted, OptOutResult
+
+
+def blueprint() -> Blueprint:
+    """The routes of privacy officers."""
+    routes = api_blueprint("subjects", "Data-subject requests and opt-outs.")
+    for path, method, view in (
+        ("/v1/requests", "POST", create),
+        ("/v1/requests", "GET", listing),
+        ("/v1/requests/<uuid:request_id>", "GET", status),
+        ("/v1/requests/<uuid:request_id>/cancel", "POST", cancel),
+        ("/v1/requests/<uuid:request_id>/retry", "POST", retry),
+        ("/v1/requests/<uuid:request_id>/certificate", "GET", certificate),
+        ("/v1/requests/<uuid:request_id>/archive", "GET", download),
+        ("/v1/certificate-key", "GET", certificate_key),
+        ("/v1/opt-outs", "POST", opt_out),
+        ("/v1/opt-ins", "POST", opt_in),
+        ("/v1/subjects/states", "POST", states),
+        ("/v1/tombstones/lift", "POST", lift),
+    ):
+        routes.route(path, methods=[method])(_documented(routes, view))
+    return routes
+
+
+def _documented(routes: Blueprint, view: Any) -> Any:
+    for decorate in reversed(_SHAPES.get(view.__name__, ())):
+        view = decorate(routes)(view)
+    return view
+
+
+def _takes(schema: Any, location: str = "json") -> Any:
+    return lambda routes: routes.arguments(schema, location=location)
+
+
+def _gives(status: int, schema: Any) -> Any:
+    return lambda routes: routes.response(status, schema)
+
+
+_SHAPES: dict[str, tuple[Any, ...]] = {
+    "create": (_takes(NewRequestSchema), _gives(201, RequestSchema)),
+    "listing": (_takes(RequestsQuery, "query"), _gives(200, RequestListSchema)),
+    "status": (_gives(200, RequestSchema),),
+    "cancel": (_gives(200, RequestSchema),),
+    "retry": (_gives(200, RequestSchema),),
+    "opt_out": (_takes(IdentifiersSchema), _gives(200, OptOutSchema)),
+    "opt_in": (_takes(IdentifiersSchema), _gives(200, OptOutSchema)),
+    "states": (_takes(IdentifiersSchema), _gives(200, StatesSchema)),
+    "lift": (_takes(LiftSchema), _gives(200, LiftedSchema)),
+}
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def create(body: dict[str, Any]) -> dict[str, Any]:
+    """Submit a request. An erasure hides the person when this answers."""
+    subjects, ids = services().subjects, body["distinct_ids"]
+    if body["kind"] == RequestKind.ERASURE:
+        accepted = subjects.create_erasure(caller(), ids, body["compliance_type"])
+    else:
+        accepted = subjects.create_access(caller(), ids, body["compliance_type"], body["disclosure_type"])
+    return {**request_view(accepted.request), "warnings": warnings(accepted)}
+
+
+def warnings(accepted: Accepted) -> list[dict[str, str]]:
+    """What the officer should look at: ids that nobody has seen, by position."""
+    meaning = {
+        RequestKind.ERASURE: "nothing is held under it; data that arrives later will be refused",
+        RequestKind.ACCESS: "nothing is held under it",
+    }
+    return [
+        {
+            "field": f"distinct_ids[{position}]",
+            "message": f"this id is not known here: {meaning[accepted.request.kind]}",
+            "remedy": "check its spelling; a device is written $device:<id>",
+        }
+        for position in accepted.unknown[:100]
+    ]
+
+
+@needs(Permission.SUBJECTS_READ)
+def listing(query: dict[str, Any]) -> dict[str, Any]:
+    """Requests of the project, newest first."""
+    found = services().subjects.requests(caller(), query["limit"], query.get("before_ms"))
+    return {"requests": [request_view(each) for each in found]}
+
+
+@needs(Permission.SUBJECTS_READ)
+def status(request_id: Any) -> dict[str, Any]:
+    """How far a request is."""
+    found = services().subjects.status(caller(), str(request_id))
+    return {**request_view(found.request), "archive_ready": found.archive_ready}
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def cancel(request_id: Any) -> dict[str, Any]:
+    """Take back a request that has not started."""
+    return request_view(services().subjects.cancel(caller(), str(request_id)))
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def retry(request_id: Any) -> dict[str, Any]:
+    """Run a failed request again."""
+    return request_view(services().subjects.retry(caller(), str(request_id)))
+
+
+@needs(Permission.SUBJECTS_READ)
+def certificate(request_id: Any) -> Response:
+    """The signed certificate of a finished erasure: a C2SP note that verifies offline."""
+    found = services().subjects.status(caller(), str(request_id), RequestKind.ERASURE).request
+    if found.certificate is None:
+        raise Conflict(
+            f"the erasure is {found.state.value} and has no certificate yet", remedy="ask again once it is done"
+        )
+    return Response(found.certificate, mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+
+@needs(Permission.SUBJECTS_READ)
+def certificate_key() -> Response:
+    """The public key that certificates of this project verify under, in C2SP verifier form."""
+    with services().database.read() as tx:
+        keys = services().keyring.of(tx, caller().project.id)
+    return Response(verifier_key(signer_name(keys.project_id), keys.signing) + "\n", mimetype="text/plain")
+
+
+@needs(Permission.ARCHIVES_DOWNLOAD)
+def download(request_id: Any) -> Response:
+    """The archive of a finished access request, decrypted as it streams. Each download is an audit entry."""
+    return archive_response(str(request_id))
+
+
+def archive_response(request_id: str) -> Response:
+    """Open, audit and stream an archive of the caller's project. Raises `NotFound`, `Conflict` or `Gone`."""
+    found = services().subjects.status(caller(), request_id, RequestKind.ACCESS).request
+    if found.finished_ms is None:
+        raise Conflict(
+            f"the request is {found.state.value}; its archive is not ready", remedy="ask again once it is done"
+        )
+    chunks = archive.open_archive(
+        services().database, services().keyring, services().audit, services().clock, found, caller().id
+    )
+    if chunks is None:
+        raise NotFound("this request has no archive")
+    headers = {
+        "Content-Disposition": f'attachment; filename="{request_id}.zip"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(chunks, mimetype="application/zip", headers=headers)
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def opt_out(body: dict[str, Any]) -> dict[str, int]:
+    """Refuse what these people send from now on. Senders still get success."""
+    return _opt_out_view(services().subjects.opt_out(caller(), body["distinct_ids"]))
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def opt_in(body: dict[str, Any]) -> dict[str, int]:
+    """Accept what these people send again."""
+    return _opt_out_view(services().subjects.opt_in(caller(), body["distinct_ids"]))
+
+
+def _opt_out_view(result: OptOutResult) -> dict[str, int]:
+    return {"people": result.people, "ids": result.identifiers, "erased": result.refused}
+
+
+@needs(Permission.SUBJECTS_READ)
+def states(body: dict[str, Any]) -> dict[str, Any]:
+    """Whether each id is known, opted out, restricted, or erased."""
+    found = services().subjects.states(caller(), body["distinct_ids"])
+    return {"states": [None if each is None else each.value for each in found]}
+
+
+@needs(Permission.SUBJECTS_WRITE)
+def lift(body: dict[str, Any]) -> dict[str, int]:
+    """After a recorded re-consent, accept erased ids again. What was erased does not come back."""
+    return {"lifted": services().subjects.lift_tombstones(caller(), body["distinct_ids"], body["basis"])}

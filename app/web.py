@@ -1,0 +1,112 @@
+"""The web application: one line a capability."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask_smorest import Api
+from flask_swagger_ui import get_swaggerui_blueprint
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.access.roles import Permission
+from app.audit import views as audit
+from app.bootstrap import Services, bootstrap
+from app.errors import PortcullisError
+from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
+from app.ingest import check_views as check
+from app.ingest import views as ingest
+from app.query import views as query
+from app.rulebook import views as rulebook
+from app.settings import Settings
+from app.subjects import gdpr_views as gdpr
+from app.subjects import views as subjects
+
+_VERSION = "0.1.0"
+
+
+def create_app(settings: Settings | None = None, built: Services | None = None) -> Flask:
+    """The WSGI application. Raises `StartupRefused` for a setting that is unsafe or unusable."""
+    built = built or bootstrap(settings or Settings.from_env())
+    app = Flask("portcullis", static_folder=None)
+    app.extensions["portcullis"] = built
+    app.config.update(_configuration(built))
+    app.before_request(_start_clock)
+    app.before_request(authorise)
+    app.after_request(_finish)
+    api = Api(app)
+    app.register_blueprint(ingest.blueprint())
+    app.register_blueprint(query.blueprint())
+    app.register_blueprint(gdpr.blueprint())
+    for capability in (check, rulebook, subjects, audit):
+        api.register_blueprint(capability.blueprint())
+    api.register_blueprint(_operations())
+    app.register_blueprint(
+        get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Portcullis"}), url_prefix="/docs"
+    )
+    speak(app, api_dialect)
+    return app
+
+
+def _configuration(built: Services) -> dict[str, Any]:
+    return {
+        "MAX_CONTENT_LENGTH": built.ingest.limits.body_bytes,
+        "API_TITLE": "Portcullis",
+        "API_VERSION": _VERSION,
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": "/",
+        "OPENAPI_JSON_PATH": "openapi.json",
+        "API_SPEC_OPTIONS": {
+            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "security": [{"bearer": []}],
+        },
+    }
+
+
+def _operations() -> Any:
+    routes = api_blueprint("operations", "Is it alive, is it ready, what does it count.")
+    routes.route("/healthz", methods=["GET"])(healthz)
+    routes.route("/readyz", methods=["GET"])(readyz)
+    routes.route("/metrics", methods=["GET"])(metrics)
+    return routes
+
+
+@public
+def healthz() -> Response:
+    """Alive: the process answers."""
+    return json_response({"status": "alive", "version": _VERSION})
+
+
+@public
+def readyz() -> Response:
+    """Ready: the database answers with the right schema. Without Redis requests still complete, later."""
+    try:
+        services().database.ping()
+        database = "ok"
+    except PortcullisError as fault:
+        database = fault.code
+    doorbell = "ok" if services().doorbell.ping() else "silent"
+    ready = database == "ok"
+    body = {"status": "ready" if ready else "not_ready", "database": database, "doorbell": doorbell}
+    return json_response(body, 200 if ready else 503)
+
+
+@needs(Permission.METRICS_READ)
+def metrics() -> Response:
+    """Prometheus text format."""
+    return Response(generate_latest(services().metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _start_clock() -> None:
+    g.started = time.perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    # The route's template, never the path: a path may hold what a person typed.
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    if "started" in g:
+        services().metrics.seconds.labels(route).observe(time.perf_counter() - g.started)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response

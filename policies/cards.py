@@ -1,0 +1,107 @@
+"""Payment card numbers: ISO/IEC 7812 lengths, the Luhn check, and the ranges issuers really use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import re2  # type: ignore[import-untyped]
+
+# Prefix range (inclusive, compared at its own length) and allowed lengths.
+_ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
+    (4, 4, frozenset({13, 16, 19})),  # Visa
+    (51, 55, frozenset({16})),  # Mastercard
+    (2221, 2720, frozenset({16})),  # Mastercard, second range
+    (34, 34, frozenset({15})),  # American Express
+    (37, 37, frozenset({15})),
+    (300, 305, frozenset({14, 16, 19})),  # Diners Club
+    (36, 36, frozenset({14, 16, 19})),
+    (38, 39, frozenset({14, 16, 19})),
+    (6011, 6011, frozenset({16, 17, 18, 19})),  # Discover
+    (644, 649, frozenset({16, 17, 18, 19})),
+    (65, 65, frozenset({16, 17, 18, 19})),
+    (3528, 3589, frozenset({16, 17, 18, 19})),  # JCB
+    (62, 62, frozenset({16, 17, 18, 19})),  # UnionPay
+    (2200, 2204, frozenset({16, 17, 18, 19})),  # Mir
+    (60, 60, frozenset({16})),  # RuPay
+    (81, 82, frozenset({16})),
+    (508, 508, frozenset({16})),
+    (5018, 5018, frozenset(range(13, 20))),  # Maestro
+    (5020, 5020, frozenset(range(13, 20))),
+    (5038, 5038, frozenset(range(13, 20))),
+    (5893, 5893, frozenset(range(13, 20))),
+    (6304, 6304, frozenset(range(13, 20))),
+    (6759, 6763, frozenset(range(13, 20))),
+)
+
+# How the digits of a card are grouped when other digits stand right beside it.
+_GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4, 4, 4, 3), (6, 13)})
+_RUN = re2.compile(r"\d+(?:[ ._\-/]{1,3}\d+)*")
+_GROUP = re2.compile(r"\d+")
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_MAX_GROUPS = 19
+
+
+def is_card(digits: str) -> bool:
+    """Whether 13 to 19 ASCII digits are a card number."""
+    if not 13 <= len(digits) <= 19:
+        return False
+    length = len(digits)
+    issued = any(
+        low <= int(digits[: len(str(low))]) <= high and length in lengths for low, high, lengths in _ISSUERS
+    )
+    return issued and luhn(digits)
+
+
+def luhn(digits: str) -> bool:
+    """The Luhn check (ISO/IEC 7812-1, annex B). All zeros pass it and are refused by the issuer ranges."""
+    values = [ord(char) - 48 for char in reversed(digits)]
+    return (sum(values[::2]) + sum(_DOUBLED[value] for value in values[1::2])) % 10 == 0
+
+
+def card_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores inside."""
+    for run in _RUN.finditer(text):
+        if run.end() - run.start() < 13:
+            continue
+        groups = [match.span() for match in _GROUP.finditer(text, run.start(), run.end())]
+        yield from _in_groups(text, groups)
+
+
+def _in_groups(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    first = 0
+    while first < len(groups):
+        taken = _longest(text, groups, first)
+        if taken:
+            start, end = groups[first][0], groups[first + taken - 1][1]
+            yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken])
+        first += taken or 1
+
+
+def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
+    """How many groups from ``first`` on make one card: the longest that does, or 0."""
+    whole = first == 0 and len(groups) <= _MAX_GROUPS
+    for count in range(min(len(groups) - first, _MAX_GROUPS), 0, -1):
+        chosen = groups[first : first + count]
+        lengths = tuple(end - start for start, end in chosen)
+        if not 13 <= sum(lengths) <= 19:
+            continue
+        # Inside a longer run of digits only the usual groupings count, else dates and ids would combine into cards.
+        if count > 1 and lengths not in _GROUPINGS and not (whole and count == len(groups)):
+            continue
+        if is_card("".join(text[a:b] for a, b in chosen)) and not _glued(text, chosen[0][0], chosen[-1][1]):
+            return count
+    return 0
+
+
+def _glued(text: str, start: int, end: int) -> bool:
+    """Whether hexadecimal letters touch the digits, as in a hash. A word such as ``card`` may touch them."""
+    return _hexadecimal(text[max(0, start - 24) : start][::-1]) or _hexadecimal(text[end : end + 24])
+
+
+def _hexadecimal(neighbours: str) -> bool:
+    letters = ""
+    for char in neighbours:
+        if not (char.isascii() and char.isalnum()):
+            break
+        letters += char
+    return bool(letters) and all(char in "0123456789abcdefABCDEF" for char in letters)

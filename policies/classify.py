@@ -1,0 +1,242 @@
+"""What a property is: its name, wherever it stands, resolved to the one rule that governs it.
+
+Precedence lives in ``Classifier.governing`` and is described in docs/policy.md. Names are compared as dotted paths in
+folded form; array positions do not count, a pattern matches the end of a path, and a literal dot in a key separates
+like nesting does. So neither case, nor Unicode dress, nor depth, nor lists change what a property is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import re2  # type: ignore[import-untyped]
+
+from policies.model import ActionKind, Reason, Rule, Scope
+from policies.text import folded_name
+
+# Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
+IDENTIFIERS = frozenset({"distinct_id", "$distinct_id", "$user_id", "$device_id"})
+LINKS = frozenset(
+    {
+        "$identified_id",
+        "$anon_id",
+        "$anon_distinct_id",
+        "alias",
+        "$distinct_ids",
+        "$distinct_id_before_identity",
+        "$preshuffle_distinct_id",
+        "mp_original_distinct_id",
+        "hotshard_distinct_id",
+    }
+)
+CLOCKS = frozenset({"time", "$time", "mp_processing_time_ms", "$mp_api_timestamp_ms"})
+HOUSEKEEPING = IDENTIFIERS | LINKS | CLOCKS | {"$insert_id"}
+IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge", "$opt_in"})
+
+_MAX_CACHED = 16_384
+_MAX_CACHED_KEY = 128
+_MAX_PATH = 512
+_SET_MEMORY = 64 << 20
+
+
+class Role(Enum):
+    """Why a top-level property is outside the rules, or PLAIN when it is not."""
+
+    PLAIN = auto()
+    IDENTIFIER = auto()
+    LINK = auto()
+    CLOCK = auto()
+    INSERT_ID = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Governing:
+    """A compiled rule: its place in the order of precedence, and the reason its remarks give."""
+
+    index: int
+    rule: Rule
+    reason: Reason
+    events: EventPatterns | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """One path as the policy sees it. Equality is identity, so that a place is a cheap cache key.
+
+    ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold personal
+    data.
+    """
+
+    path: str
+    scope: Scope
+    mask: int
+    governing: Governing | None = None
+    role: Role = Role.PLAIN
+    top: bool = False
+    suspicious: bool = False
+
+    @property
+    def is_version(self) -> bool:
+        """Whether the name says that the value is a version number, which may look like an address or a phone."""
+        return self.path.endswith("version")
+
+
+class EventPatterns:
+    """Globs over whole event names, compared in folded form."""
+
+    __slots__ = ("_set",)
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        """Compile; an empty sequence matches nothing."""
+        self._set = _compiled_set(f"^{_regex(folded_name(glob), '(?s:.*)')}$" for glob in globs)
+
+    def match(self, name: str) -> bool:
+        """Whether any glob matches the name."""
+        return bool(_matches(self._set, folded_name(name)))
+
+
+class _PathPatterns:
+    """The patterns of all rules of one scope: exact endings by dictionary, globs by one automaton."""
+
+    __slots__ = ("_exact", "_globs", "_longest", "_owners")
+
+    def __init__(self, rules: Sequence[Governing]) -> None:
+        self._exact: dict[str, list[int]] = {}
+        self._owners: list[int] = []
+        globs: list[str] = []
+        for entry in rules:
+            for written in entry.rule.properties:
+                pattern = folded_name(written.replace("[]", ""))
+                if "*" in pattern or "?" in pattern:
+                    globs.append(rf"(?:^|\.){_regex(pattern, '[^.]*')}$")
+                    self._owners.append(entry.index)
+                else:
+                    self._exact.setdefault(pattern, []).append(entry.index)
+        self._globs = _compiled_set(globs)
+        self._longest = max((pattern.count(".") + 1 for pattern in self._exact), default=0)
+
+    def candidates(self, path: str) -> Iterable[int]:
+        """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence."""
+        found = {self._owners[i] for i in _matches(self._globs, path)}
+        # Only endings as long as the longest pattern: a name made of a million dots must not cost a million look-ups.
+        ending = ""
+        for segment in reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ()):
+            ending = f"{segment}.{ending}" if ending else segment
+            found.update(self._exact.get(ending, ()))
+        return sorted(found)
+
+
+class Classifier:
+    """Resolves property names to places. Safe to share between threads; its cache is bounded."""
+
+    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules")
+
+    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool]) -> None:
+        """Take the rules in order of precedence, the standing ones first, and the test for suspicious names."""
+        self._is_suspicious = is_suspicious
+        self._rules = tuple(
+            Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
+            for i, (rule, reason) in enumerate(rules)
+        )
+        self._patterns = {
+            scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes])
+            for scope in Scope
+        }
+        self._roots: dict[tuple[Scope, int], Place] = {}
+        self._cache: dict[tuple[Place, str], Place] = {}
+
+    def event_mask(self, name: str) -> int:
+        """One bit for every rule that is limited to some events and applies to this one."""
+        return sum(1 << entry.index for entry in self._rules if entry.events and entry.events.match(name))
+
+    def root(self, scope: Scope, mask: int) -> Place:
+        """The place of a whole record, above its properties."""
+        root = self._roots.get((scope, mask))
+        if root is None:
+            root = Place("", scope, mask)
+            if len(self._roots) >= _MAX_CACHED:
+                self._roots.clear()
+            self._roots[scope, mask] = root
+        return root
+
+    def place(self, parent: Place, key: str) -> Place:
+        """The place of a property below ``parent``."""
+        found = self._cache.get((parent, key))
+        if found is None:
+            found = self._resolved(parent, key)
+            # A long name is rare and costs memory; a suspicious one may be a value gone astray, not to be remembered.
+            if len(key) <= _MAX_CACHED_KEY and not found.suspicious:
+                if len(self._cache) >= _MAX_CACHED:
+                    self._cache.clear()
+                self._cache[parent, key] = found
+        return found
+
+    def _resolved(self, parent: Place, key: str) -> Place:
+        top = not parent.path
+        role = _role(key) if top else Role.PLAIN
+        name = folded_name(key)
+        path = name if top else f"{parent.path}.{name}"
+        governing = self.governing(path, parent) if role is Role.PLAIN else None
+        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key))
+
+    def governing(self, path: str, parent: Place) -> Governing | None:
+        """Precedence: the first rule, in the order standing rules then written rules, that names this path in this
+        scope and event; failing that, the rule that governs the container."""
+        for index in self._patterns[parent.scope].candidates(path):
+            entry = self._rules[index]
+            if entry.events is None or parent.mask >> index & 1:
+                return entry
+        return parent.governing
+
+
+def _tail(path: str) -> str:
+    """The end of a long path, cut between names where possible: parents are repeated for every child, so they are
+    bounded, and no pattern is as long as what is left."""
+    if len(path) <= _MAX_PATH:
+        return path
+    end = path[-_MAX_PATH:]
+    return end.partition(".")[2] or f"\x00{end}"
+
+
+def _role(key: str) -> Role:
+    if key in IDENTIFIERS:
+        return Role.IDENTIFIER
+    if key in LINKS:
+        return Role.LINK
+    if key in CLOCKS:
+        return Role.CLOCK
+    return Role.INSERT_ID if key == "$insert_id" else Role.PLAIN
+
+
+def is_keep(entry: Governing | None) -> bool:
+    """Whether a place is explicitly kept."""
+    return entry is not None and entry.rule.action.kind is ActionKind.KEEP
+
+
+def _regex(glob: str, star: str) -> str:
+    """A glob as RE2: ``*`` is ``star``, ``?`` one character that is not a dot, all else literal."""
+    parts = {"*": star, "?": "[^.]"}
+    return "".join(
+        parts.get(char) or (char if char.isalnum() or not char.isascii() else f"\\{char}") for char in glob
+    )
+
+
+def _compiled_set(patterns: Iterable[str]) -> re2.Set | None:
+    options = re2.Options()
+    # A set that runs out of memory answers "no match" in silence; the limit is far above what names can need.
+    options.max_mem = _SET_MEMORY
+    options.log_errors = False
+    compiled = re2.Set.SearchSet(options)
+    added = [compiled.Add(pattern) for pattern in patterns]
+    if not added:
+        return None
+    compiled.Compile()
+    return compiled
+
+
+def _matches(patterns: re2.Set | None, text: str) -> Sequence[int]:
+    if patterns is None:
+        return ()
+    return patterns.Match(text.encode("utf-8", "replace")) or ()

@@ -1,0 +1,249 @@
+"""The gate: one decision for every record, on the hot path of everything that enters.
+
+A record costs little because little of it is touched. The tuple of its keys selects a plan, which names the
+properties a rule changes; all other values are encoded once and read by one wide RE2 pass, and only a record in which
+that pass suspects something is walked with the exact detectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from operator import itemgetter
+from typing import Any, Literal
+
+import msgspec
+
+from policies.classify import IDENTITY_EVENTS, EventPatterns, Place, Role
+from policies.consent import refusal
+from policies.model import (
+    ActionKind,
+    Decision,
+    Fallback,
+    Reason,
+    Record,
+    Remark,
+    Scope,
+    SubjectState,
+    Verdict,
+)
+from policies.transform import PseudonymKey
+from policies.walk import SCALARS, Refused, Terms, Walk
+
+_MAX_VIEWS = 4_096
+_MAX_PLANS = 8_192
+_MAX_PLANNED_KEYS = 300
+_MAX_CACHED_NAME = 128
+_NUMBERS = frozenset({int, float})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a check needs besides the policy.
+
+    ``identifiers`` ``sealed``: the register replaces ``distinct_id``, ``$distinct_id``, ``$user_id`` and
+    ``$device_id`` of events, so they are left alone. ``exposed``: the caller stores elsewhere, and ids that hold
+    personal data become pseudonyms.
+    """
+
+    pseudonyms: PseudonymKey
+    identifiers: Literal["sealed", "exposed"] = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTerms:
+    """Which event names are allowed, blocked, and what becomes of the rest."""
+
+    allowed: EventPatterns
+    blocked: EventPatterns
+    unknown: Fallback
+
+
+class _Part(Enum):
+    """The parts of a plan, in the order of its fields."""
+
+    TOUCHED = auto()
+    CLOCKS = auto()
+    IDENTIFIERS = auto()
+    SCANNED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to do with one combination of property names."""
+
+    touched: tuple[str, ...]
+    clocks: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    scanned: tuple[str, ...]
+    values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
+    suspicious: bool  # A name among the keys may hold personal data itself.
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One record name as the policy sees it, with the plans of the shapes seen under it."""
+
+    root: Place
+    refused: Remark | None
+    held: Remark | None
+    suspicious: bool
+    plans: dict[tuple[str, ...], _Plan]
+
+
+class Gate:
+    """A compiled policy. Safe to share between threads; made by ``compile.compile_policy`` only.
+
+    ``name`` is the policy's; ``digest`` is the SHA-256, in hexadecimal, of its canonical form.
+    """
+
+    __slots__ = ("_encode", "_events", "_plans", "_terms", "_views", "digest", "name")
+
+    def __init__(self, name: str, digest: str, terms: Terms, events: EventTerms) -> None:
+        """Take the compiled parts."""
+        self.name = name
+        self.digest = digest
+        self._terms = terms
+        self._events = events
+        self._encode = msgspec.json.Encoder().encode
+        self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
+        self._plans: dict[tuple[Scope, int], dict[tuple[str, ...], _Plan]] = {}
+
+    def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
+        """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like input:
+        a record that cannot be judged is dropped with the reason ``check_failed``, and the others are unaffected."""
+        decisions = []
+        for record in records:
+            try:
+                decisions.append(self._checked(record, context))
+            except Refused as refused:
+                decisions.append(_dropped(refused.remark))
+            except Exception:  # noqa: BLE001 - fail closed: what could not be judged must not pass.
+                decisions.append(_dropped(Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED)))
+        return decisions
+
+    def _checked(self, record: Record, context: CheckContext) -> Decision:
+        if record.state is not SubjectState.ACTIVE:
+            return _dropped(_refused_by_consent(record.state))
+        name, properties = record.name, record.properties
+        view = self._views[record.scope].get(name) or self._view(record.scope, name)
+        if view.refused is not None:
+            return _dropped(view.refused)
+        keys = tuple(properties)
+        plan = view.plans.get(keys) or self._plan(view, keys)
+        sealed = context.identifiers == "sealed" and record.scope is Scope.EVENT
+        doubtful = keys if plan.suspicious else self._doubtful(plan, properties, sealed)
+        if not (doubtful or plan.touched or view.suspicious or view.held):
+            return Decision(Verdict.PASS, name, dict(properties), ())
+        return self._walked(record, context, view, (*plan.touched, *doubtful))
+
+    def _doubtful(self, plan: _Plan, properties: Any, sealed: bool) -> Collection[str]:
+        """The keys outside the plan's rules whose values deserve the exact walk. Almost always none."""
+        found = [key for key in plan.clocks if type(properties[key]) not in _NUMBERS]
+        for key in plan.identifiers:
+            value = properties[key]
+            if type(value) not in SCALARS or (not sealed and self._is_doubtful(value)):
+                found.append(key)
+        values = plan.values(properties)
+        if not SCALARS.issuperset(map(type, values)):
+            # Lists and mappings are walked for the rules' sake; the rest can still be cleared in one pass.
+            found += [key for key in plan.scanned if type(properties[key]) not in SCALARS]
+            values = [value for value in values if type(value) in SCALARS]
+        try:
+            if not self._terms.scanner.suspicion.any(self._encode(values)):
+                return found
+        except (UnicodeEncodeError, OverflowError):
+            # A lone surrogate, or an integer beyond any width: judged one by one.
+            pass
+        return {*found, *(key for key in plan.scanned if self._is_doubtful(properties[key]))}
+
+    def _is_doubtful(self, value: Any) -> bool:
+        """Whether the exact walk could change this value."""
+        if type(value) is str:
+            return self._terms.scanner.is_doubtful(value)
+        if type(value) in _NUMBERS:
+            return self._terms.scanner.number(value) is not None
+        return type(value) not in SCALARS
+
+    def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
+        walk = Walk(self._terms, context.pseudonyms, context.identifiers, record.scope)
+        name = walk.name(record.name) if view.suspicious else record.name
+        if view.held is not None:
+            walk.remarks.append(view.held)
+        properties = walk.members(record.properties, keys, view.root)
+        verdict = Verdict.CHANGED if walk.remarks else Verdict.PASS
+        if walk.quarantined or view.held is not None:
+            verdict = Verdict.QUARANTINED
+        return Decision(verdict, name, properties, tuple(walk.remarks))
+
+    def _view(self, scope: Scope, name: str) -> _View:
+        mask = self._terms.classifier.event_mask(name) if scope is Scope.EVENT else 0
+        refused, held = self._verdict_on_name(name) if scope is Scope.EVENT else (None, None)
+        suspicious = self._terms.scanner.suspicion.name(name)
+        plans = self._plans.setdefault((scope, mask), {})
+        view = _View(self._terms.classifier.root(scope, mask), refused, held, suspicious, plans)
+        # A name that may hold personal data is not kept in memory, nor is one of unusual length.
+        if not suspicious and len(name) <= _MAX_CACHED_NAME:
+            views = self._views[scope]
+            if len(views) >= _MAX_VIEWS:
+                views.clear()
+            views[name] = view
+        return view
+
+    def _verdict_on_name(self, name: str) -> tuple[Remark | None, Remark | None]:
+        """The remark that refuses an event of this name, and the remark that holds it."""
+        if self._events.blocked.match(name):
+            return Remark("blocked_events", "event", ActionKind.DROP_EVENT, Reason.BLOCKED_EVENT), None
+        unknown = self._events.unknown
+        if unknown is Fallback.ALLOW or name in IDENTITY_EVENTS or self._events.allowed.match(name):
+            return None, None
+        if unknown is Fallback.DROP:
+            return Remark("unknown_events", "event", ActionKind.DROP_EVENT, Reason.UNKNOWN_EVENT), None
+        return None, Remark("unknown_events", "event", ActionKind.QUARANTINE, Reason.UNKNOWN_EVENT)
+
+    def _plan(self, view: _View, keys: tuple[str, ...]) -> _Plan:
+        lists: dict[_Part, list[str]] = {part: [] for part in _Part}
+        suspicious = False
+        for key in keys:
+            place = self._terms.classifier.place(view.root, key)
+            suspicious = suspicious or place.suspicious
+            lists[self._part(place)].append(key)
+        touched, clocks, identifiers, scanned = map(tuple, lists.values())
+        plan = _Plan(touched, clocks, identifiers, scanned, _getter(scanned), suspicious)
+        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
+            if len(view.plans) >= _MAX_PLANS:
+                view.plans.clear()
+            view.plans[keys] = plan
+        return plan
+
+    def _part(self, place: Place) -> _Part:
+        """Which part of a plan a top-level property belongs to."""
+        if place.role is Role.CLOCK:
+            return _Part.CLOCKS
+        if place.role is Role.IDENTIFIER:
+            return _Part.IDENTIFIERS
+        return _Part.TOUCHED if self._is_touched(place) else _Part.SCANNED
+
+    def _is_touched(self, place: Place) -> bool:
+        """Whether a top-level property needs the walk whatever its value is."""
+        if place.role is not Role.PLAIN:
+            return False
+        if place.governing is None:
+            return self._terms.unknown_properties is not Fallback.ALLOW
+        return place.governing.rule.action.kind is not ActionKind.KEEP
+
+
+def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
+    """A function from properties to the values of ``keys`` as a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda properties: tuple(properties[key] for key in keys)
+
+
+def _refused_by_consent(state: SubjectState) -> Remark:
+    return Remark("consent", "", ActionKind.DROP_EVENT, refusal(state) or Reason.CHECK_FAILED)
+
+
+def _dropped(remark: Remark) -> Decision:
+    return Decision(Verdict.DROPPED, None, None, (remark,))

@@ -1,0 +1,79 @@
+"""Plain forms of text: the same characters however they were dressed up.
+
+Used for matching property names and for a second look at values, so that full-width digits, zero-width characters,
+foreign digits, exotic dashes or percent-encoding hide nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from functools import cache
+from urllib.parse import unquote
+
+# Invisible characters that are not in the format category (Cf), and the ideographic full stop that browsers read as a dot.
+_INVISIBLE = (
+    0x034F,
+    0x115F,
+    0x1160,
+    0x17B4,
+    0x17B5,
+    0x3164,
+    0xFFA0,
+    *range(0xFE00, 0xFE10),
+    *range(0xE0000, 0xE1000),
+)
+_LAST_DIGIT_BLOCK = min(0x20000, sys.maxunicode)
+
+
+@cache
+def _table() -> dict[int, str | None]:
+    """Every decimal digit to ASCII, every dash to ``-``, everything invisible to nothing."""
+    table: dict[int, str | None] = dict.fromkeys(_INVISIBLE)
+    for code in range(0x80, _LAST_DIGIT_BLOCK):
+        char = chr(code)
+        category = unicodedata.category(char)
+        if category == "Nd":
+            table[code] = str(unicodedata.decimal(char))
+        elif category == "Pd":
+            table[code] = "-"
+        elif category == "Cf":
+            table[code] = None
+    table[0x2212] = "-"
+    table[0x3002] = "."
+    return table
+
+
+def fold(text: str) -> str:
+    """NFKC with digits in ASCII, dashes as ``-`` and invisible characters removed (UAX #15, UTS #46 in spirit)."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_table())
+
+
+def folded_name(name: str) -> str:
+    """The form in which property and event names are compared: folded and casefolded."""
+    if name.isascii():
+        return name.strip().lower()
+    return unicodedata.normalize("NFKC", fold(name).casefold()).strip()
+
+
+def canonical(text: str) -> str:
+    """The form in which values are pseudonymised: NFKC, casefolded and trimmed, so that spellings of one value join."""
+    if text.isascii():
+        return text.strip().lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def views(text: str) -> list[str]:
+    """The text as written and every further plain form of it that differs: folded, then percent-decoded up to 3 times."""
+    found = [text]
+    for _ in range(4):
+        plain = fold(found[-1])
+        if plain != found[-1]:
+            found.append(plain)
+        if "%" not in plain:
+            break
+        decoded = unquote(plain, errors="replace")
+        if decoded == plain:
+            break
+        found.append(decoded)
+    return found

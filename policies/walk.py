@@ -1,0 +1,331 @@
+"""The exact walk over one record: rules, then detectors, at every depth.
+
+``gate`` decides which properties need it; here every value is copied as it is changed and nothing is changed in place.
+Every change leaves a remark, which is also how the walk knows that something changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from policies.classify import Classifier, Place, Role, is_keep
+from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, Finding, Scanner
+from policies.model import Action, ActionKind, Detector, Fallback, Keep, Reason, Remark, Scope
+from policies.transform import PseudonymKey, changed
+
+MAX_DEPTH: Final = 20
+"""How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
+
+SCALARS = frozenset({str, int, float, bool, type(None)})
+_IDENTIFIER_PURPOSE = "identifier"
+_NUMBERS = (int, float)
+
+
+class Gone:
+    """The mark of a value that has been removed."""
+
+
+GONE: Final = Gone()
+
+
+class Refused(Exception):
+    """The whole record is refused; carries the remark that says why. Never leaves this package."""
+
+    def __init__(self, remark: Remark) -> None:
+        """Take the remark."""
+        self.remark = remark
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a walk works with: the compiled policy, the same for every record."""
+
+    classifier: Classifier
+    scanner: Scanner
+    detectors: Mapping[Detector, ActionKind]
+    unknown_properties: Fallback
+
+
+class Walk:
+    """One record under examination. Collects remarks and whether the record must be held."""
+
+    __slots__ = ("_exposed", "_key", "_terms", "quarantined", "remarks")
+
+    def __init__(
+        self, terms: Terms, key: PseudonymKey, identifiers: Literal["sealed", "exposed"], scope: Scope
+    ) -> None:
+        """Start with nothing remarked. Only events have identifiers that the register replaces."""
+        self._terms = terms
+        self._key = key
+        self._exposed = identifiers == "exposed" or scope is not Scope.EVENT
+        self.remarks: list[Remark] = []
+        self.quarantined = False
+
+    def members(self, properties: Mapping[str, Any], keys: Iterable[str], root: Place) -> dict[str, Any]:
+        """A copy of the top-level properties in which those named by ``keys`` have been examined.
+
+        Raises Refused when the record as a whole must not pass.
+        """
+        wanted = set(keys)
+        kept: dict[str, Any] = {}
+        for key, value in properties.items():
+            if key in wanted:
+                self._member(kept, key, value, root, "properties", 1)
+            else:
+                kept[key] = value
+        return kept
+
+    def name(self, name: str) -> str:
+        """The record's own name with personal data replaced. Raises Refused where a detector drops: no name, no record."""
+        result = self._scrubbed(name, "event", version=False)
+        if isinstance(result, Gone):
+            last = self.remarks[-1]
+            raise Refused(Remark(last.rule, last.path, ActionKind.DROP_EVENT, last.reason))
+        return result
+
+    def _member(
+        self, kept: dict[str, Any], key: str, value: Any, parent: Place, shown: str, depth: int
+    ) -> None:
+        """Examine one entry of a mapping and put what is left of it, name and value, into ``kept``."""
+        if not isinstance(key, str):
+            self._remark("gate", f"{shown}.<key>", ActionKind.DROP, Reason.INVALID_TYPE)
+            return
+        place = self._terms.classifier.place(parent, key)
+        path = f"{shown}.{key}"
+        if place.suspicious:
+            new_key = self._scrubbed(key, f"{shown}.<key>", version=False)
+            if isinstance(new_key, Gone):
+                return
+            if new_key != key:
+                key, path = new_key, f"{shown}.<key>"
+        result = (
+            self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
+        )
+        if result is not GONE:
+            kept[key if key not in kept else _unused(key, kept)] = result
+
+    def _special(self, place: Place, value: Any, path: str, depth: int) -> Any:
+        """Top-level properties that the wire format gives a meaning; the rules do not apply to them."""
+        match place.role:
+            case Role.PLAIN:
+                return self._value(place, value, path, depth)
+            case Role.CLOCK if type(value) in _NUMBERS:
+                return value
+            case Role.IDENTIFIER if not self._exposed and type(value) in SCALARS:
+                # The register puts an opaque uid here, so the gate must leave the id for it to read.
+                return value
+            case Role.IDENTIFIER | Role.LINK:
+                return self._identifier(place, value, path, depth)
+        return self._value(place, value, path, depth, known=True)
+
+    def _identifier(self, place: Place, value: Any, path: str, depth: int) -> Any:
+        """An id that is personal data becomes a pseudonym as a whole: half an id would identify nobody."""
+        if isinstance(value, list | tuple) and depth < MAX_DEPTH:
+            return [self._identifier(place, item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+        if type(value) not in SCALARS:
+            return self._value(place, value, path, depth, known=True)
+        if value is None or isinstance(value, bool):
+            return value
+        finding = self._first_finding(value)
+        if finding is None:
+            return value
+        self._remark("identifiers", path, ActionKind.HASH, REASONS[finding.detector])
+        text = value if isinstance(value, str) else finding.canonical
+        return self._key.pseudonym(_IDENTIFIER_PURPOSE, text)
+
+    def _first_finding(self, value: str | float) -> Finding | None:
+        if not isinstance(value, str):
+            return self._terms.scanner.number(value)
+        seen: list[Finding] = []
+
+        def note(finding: Finding) -> str:
+            seen.append(finding)
+            return ""
+
+        self._terms.scanner.scrub(value, note, version=False)
+        return seen[0] if seen else None
+
+    def _value(self, place: Place, value: Any, path: str, depth: int, known: bool = False) -> Any:
+        """What is left of a value: first its rule, then its parts or its text."""
+        entry = place.governing
+        if entry is not None:
+            if entry.rule.action.kind is ActionKind.DROP:
+                return self._drop(entry.rule.id, path, entry.reason)
+            if entry.rule.action.kind is ActionKind.DROP_EVENT:
+                raise Refused(Remark(entry.rule.id, path, ActionKind.DROP_EVENT, entry.reason))
+            known = True
+        if type(value) in SCALARS:
+            return self._scalar(place, value, path, depth, known)
+        return self._container(place, value, path, depth, known)
+
+    def _container(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
+        if isinstance(value, Mapping):
+            if depth > MAX_DEPTH:
+                return self._drop("gate", path, Reason.TOO_DEEP)
+            return self._mapping(place, value, path, depth, known)
+        if isinstance(value, list | tuple):
+            if depth > MAX_DEPTH:
+                return self._drop("gate", path, Reason.TOO_DEEP)
+            return self._sequence(place, value, path, depth, known)
+        return self._drop("gate", path, Reason.INVALID_TYPE)
+
+    def _mapping(self, place: Place, value: Mapping[str, Any], path: str, depth: int, known: bool) -> Any:
+        kept: dict[str, Any] = {}
+        for key, item in value.items():
+            self._member(kept, key, item, place, path, depth + 1)
+        return self._emptied(value, kept, path, known)
+
+    def _sequence(
+        self, place: Place, value: list[Any] | tuple[Any, ...], path: str, depth: int, known: bool
+    ) -> Any:
+        results = (self._value(place, item, f"{path}[{i}]", depth + 1, known) for i, item in enumerate(value))
+        kept = [item for item in results if item is not GONE]
+        return self._emptied(value, kept, path, known)
+
+    def _emptied(self, before: Any, kept: Any, path: str, known: bool) -> Any:
+        """A container: removed when it is unknown and nothing in it was known."""
+        if kept or known or self._terms.unknown_properties is Fallback.ALLOW:
+            return kept
+        return GONE if before else self._unknown(kept, path)
+
+    def _scalar(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
+        entry = place.governing
+        if entry is not None and not isinstance(entry.rule.action, Keep):
+            value = self._changed(place, entry.rule.action, value, path)
+            if entry.rule.action.kind in _FINAL:
+                return value
+        if not known and self._terms.unknown_properties is not Fallback.ALLOW:
+            value = self._unknown(value, path)
+        if entry is not None and is_keep(entry) and not entry.rule.scan:
+            return value
+        if isinstance(value, str):
+            return self._text(place, value, path, depth)
+        if type(value) in _NUMBERS:
+            return self._number(value, path)
+        return value
+
+    def _changed(self, place: Place, action: Action, value: Any, path: str) -> Any:
+        entry = place.governing
+        assert entry is not None and not isinstance(action, Keep)
+        result = changed(action, entry.rule.category, value, self._key)  # type: ignore[arg-type]
+        if action.kind is ActionKind.QUARANTINE:
+            self.quarantined = True
+            self._remark(entry.rule.id, path, action.kind, entry.reason)
+        elif result != value:
+            self._remark(entry.rule.id, path, action.kind, entry.reason)
+        return result
+
+    def _unknown(self, value: Any, path: str) -> Any:
+        if self._terms.unknown_properties is Fallback.DROP:
+            return self._drop("unknown_properties", path, Reason.UNKNOWN_PROPERTY)
+        self.quarantined = True
+        self._remark("unknown_properties", path, ActionKind.QUARANTINE, Reason.UNKNOWN_PROPERTY)
+        return value
+
+    def _text(self, place: Place, value: str, path: str, depth: int) -> Any:
+        if not self._terms.scanner.is_doubtful(value):
+            return value
+        if value.lstrip(BLANK)[:1] in JSON_STARTS:
+            parsed = _parsed(value)
+            if parsed is not None:
+                return self._embedded(place, value, parsed, path, depth)
+        return self._scrubbed(value, path, place.is_version)
+
+    def _embedded(self, place: Place, text: str, parsed: _Parsed, path: str, depth: int) -> Any:
+        """A JSON text inside a string is judged as the value it encodes, and written again if anything changed."""
+        if parsed.too_deep:
+            return self._drop("gate", path, Reason.TOO_DEEP)
+        before = len(self.remarks)
+        if parsed.duplicates:
+            # Readers disagree on which of two equal keys counts, so the text must not stay as it is.
+            self._remark("gate", path, ActionKind.DROP, Reason.DUPLICATE_KEY)
+        result = self._value(place, parsed.value, path, depth + 1, known=True)
+        if result is GONE:
+            return GONE
+        return text if len(self.remarks) == before else msgspec.json.encode(result).decode()
+
+    def _number(self, value: float, path: str) -> Any:
+        finding = self._terms.scanner.number(value)
+        if finding is None:
+            return value
+        try:
+            return self._replacement(finding, path)
+        except _Dropped:
+            return GONE
+
+    def _scrubbed(self, text: str, path: str, version: bool) -> str | Gone:
+        """The text without personal data, or GONE where a detector's action is to drop what holds it."""
+        try:
+            return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), version)
+        except _Dropped:
+            return GONE
+
+    def _replacement(self, finding: Finding, path: str) -> str:
+        """What stands in place of a finding, with one remark for each detector and path."""
+        action = self._terms.detectors[finding.detector]
+        remark = Remark(f"detector.{finding.detector}", path, action, REASONS[finding.detector])
+        if action is ActionKind.DROP_EVENT:
+            raise Refused(remark)
+        if not self.remarks or remark not in self.remarks[-len(Detector) :]:
+            self.remarks.append(remark)
+        if action is ActionKind.DROP:
+            raise _Dropped
+        if action is ActionKind.HASH:
+            return self._key.pseudonym(CATEGORIES[finding.detector], finding.canonical)
+        if action is ActionKind.QUARANTINE:
+            self.quarantined = True
+        return PLACEHOLDERS[finding.detector]
+
+    def _drop(self, rule: str, path: str, reason: Reason) -> Gone:
+        self._remark(rule, path, ActionKind.DROP, reason)
+        return GONE
+
+    def _remark(self, rule: str, path: str, action: ActionKind, reason: Reason) -> None:
+        self.remarks.append(Remark(rule, path, action, reason))
+
+
+class _Dropped(Exception):
+    """A detector whose action is to drop found something in the text at hand."""
+
+
+@dataclass(slots=True)
+class _Parsed:
+    value: Any = None
+    duplicates: bool = False
+    too_deep: bool = False
+
+
+# What these actions leave is a pseudonym or a placeholder, in which there is nothing to detect.
+_FINAL = frozenset({ActionKind.HASH, ActionKind.REDACT, ActionKind.QUARANTINE})
+
+
+def _parsed(text: str) -> _Parsed | None:
+    """The JSON text that a string is, or None. Only containers and strings can hide anything."""
+    parsed = _Parsed()
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        parsed.duplicates = parsed.duplicates or len(found) != len(pairs)
+        return found
+
+    try:
+        parsed.value = json.loads(text.strip(BLANK), object_pairs_hook=unique)
+    except RecursionError:
+        parsed.too_deep = True
+    except ValueError:
+        return None
+    return parsed
+
+
+def _unused(key: str, kept: Mapping[str, Any]) -> str:
+    """``key``, or the first ``key#2``, ``key#3`` ... that does not overwrite a neighbour."""
+    number, candidate = 1, key
+    while candidate in kept:
+        number += 1
+        candidate = f"{key}#{number}"
+    return candidate
