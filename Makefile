@@ -1,32 +1,72 @@
 # Two commands set everything up on a fresh machine: `make run` and `make test`.
-# Both build .venv from the locked, hashed requirements; neither needs root or an installed service.
+# Both build .venv from locked, hashed requirements. Neither needs root, a system package or a running service.
 
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-export PORT ?= 8080
+BIN := .venv/bin
+PORT ?= 8080
+export PORT
 
-.PHONY: run demo test lint unit bench clean help
+.PHONY: help run demo test lint unit fault bench lock clean
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
 	@echo "make demo   tell the whole story on the terminal, with every claim checked"
-	@echo "make test   lint, types, import rules and every test (real Redis, real PostgreSQL)"
+	@echo "make test   lint, types, import rules and every test, on real Redis and real PostgreSQL"
 	@echo "make unit   the tests that need no I/O (seconds)"
-	@echo "make bench  ratios measured in one run"
+	@echo "make bench  speed, as ratios measured in one run"
+	@echo "make lock   renew the lock files from pyproject.toml"
 
-# A venv is made with uv where it is on PATH (it needs no ensurepip), else with the standard library.
-# pip checks every hash of the lock file; the project itself is then linked in without touching dependencies.
-$(VENV)/.run: requirements.lock pyproject.toml
-	@if command -v uv >/dev/null 2>&1; then \
-	  test -x $(BIN)/python || uv venv --quiet --no-python-downloads --python $(PYTHON) $(VENV); \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock setuptools && \
-	  true; \
-	else \
-	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
-	fi
+run: .venv/.run
+	@exec $(BIN)/portcullis run
+
+demo: .venv/.dev
+	@exec $(BIN)/python -m tests.e2e.story
+
+test: lint
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/contract tests/integration
+	$(BIN)/python -m pytest tests/e2e tests/fault
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/.dev
+	$(BIN)/python -m pytest tests/unit
+
+fault: .venv/.dev
+	$(BIN)/python -m pytest tests/fault
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.check
+	$(BIN)/python -m benchmarks.ingest
+
+# pip checks the hash of every package; the checkout itself is then linked in without touching them.
+.venv/.run: requirements.lock pyproject.toml | .venv/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ .venv/.run
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Portcullis needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || uv venv --quiet --seed --python $(PYTHON) .venv || \
+	  { echo "$(PYTHON) cannot make a virtual environment; install its venv package, or uv"; exit 1; }
+	@touch $@
+
+lock: .venv/.dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout --extra dev pyproject.toml -o requirements-dev.lock
+
+LOCK := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

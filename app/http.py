@@ -27,6 +27,8 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _NEEDS = "__portcullis_needs__"
 _TOKEN = "__portcullis_token_suffices__"  # noqa: S105 - the name of an attribute
 PUBLIC = "public"
+# The description of the API and the page that shows it: views of libraries, which cannot be decorated.
+_LIBRARY_PAGES = ("api-docs.", "swagger_ui.")
 
 STATUS: dict[type[errors.PortcullisError], int] = {
     errors.InvalidInput: 400,
@@ -74,7 +76,7 @@ def public(view: _View) -> _View:
 
 def declared(app: Flask, endpoint: str) -> Permission | str | None:
     """What the route of `endpoint` declared, or None when it declared nothing."""
-    if endpoint in {"static"} or endpoint.startswith("swagger_ui."):
+    if endpoint.startswith(_LIBRARY_PAGES):
         return PUBLIC
     found: Permission | str | None = getattr(app.view_functions[endpoint], _NEEDS, None)
     return found
@@ -244,6 +246,4 @@ def _of_unexpected(error: Exception) -> Problem:
         frames.append(f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}")
         trace = trace.tb_next
     structlog.get_logger().error("unexpected_failure", fault=type(error).__name__, frames=frames[-12:])
-    return Problem(
-        500, "internal_error", "an unexpected failure; nothing was stored", None, "try again, then report it"
-    )
+    return Problem(500, "internal_error", "an unexpected failure; nothing was stored", None, "try again, then report it")

@@ -7,10 +7,12 @@ that is killed, and each worker binds the port with SO_REUSEPORT, so a second se
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import resource
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import parent_process
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -21,11 +23,26 @@ from app.supervise import die_with_parent, ensure_port_free
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Connections served at once, idle keep-alive ones included; further ones wait in the kernel's backlog.
-_CONNECTIONS = 1024
+
+class ApplicationFailed(RuntimeError):
+    """An exception left the application; only its type is kept, and granian answers 500 or breaks the stream off."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A response body that wants to know when the client is done with it (PEP 3333)."""
+
+    def close(self) -> None:
+        """Release what the body holds."""
+
+
+# Connections held at once, idle keep-alive ones included; one more waits until another is closed.
+_CONNECTIONS = 2048
+_OPEN_FILES = 4096
 # The request line and the headers together. The HTTP library itself stops at 65,534 bytes of request target (414).
 _HEAD_BYTES = 128 * 1024
-_HEAD_TIMEOUT_MS = 15_000
+# For the head of a request to arrive, and so also for an idle connection to be used again.
+_HEAD_TIMEOUT_MS = 20_000
 # A restart may come before the kernel has taken the old worker away.
 _PORT_PATIENCE = 3.0
 _STOP_TIMEOUT = 8
@@ -38,6 +55,7 @@ def serve(host: str, port: int, threads: int, *, target: str = "wsgi:app") -> No
     code other than 0 when the worker dies.
     """
     ensure_port_free(host, port, patience=_PORT_PATIENCE)
+    _allow_open_files()
     server = Granian(
         target,
         address=host,
@@ -57,25 +75,61 @@ def serve(host: str, port: int, threads: int, *, target: str = "wsgi:app") -> No
     server.serve(target_loader=load_in_worker)
 
 
+def _allow_open_files() -> None:
+    """Raise the soft limit, often 1,024, towards what `_CONNECTIONS` needs, as far as the hard limit lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def load_in_worker(target: str) -> WsgiApp:
     """What granian's worker process calls first: tie it to its parent, then import the application."""
     parent = parent_process()
     die_with_parent(parent=parent.pid if parent is not None else None)
     module, _, attribute = target.partition(":")
     application: WsgiApp = getattr(import_module(module), attribute)
-    return without_environment(application)
+    return guarded(application)
 
 
-def without_environment(application: WsgiApp) -> WsgiApp:
-    """Keep the process environment, where secrets are, out of every request.
+def guarded(application: WsgiApp) -> WsgiApp:
+    """Close three gaps between granian's WSGI environ and what an application may rely on (PEP 3333).
 
-    granian puts all of `os.environ` into the WSGI environ, as CGI did: DATABASE_URL would be one debug page away, and
-    a variable named HTTP_AUTHORIZATION would count as a header of every request.
+    The process environment, where secrets are, is in every request's environ. A body cut short of its Content-Length
+    ends like a whole one. An exception that leaves the application is logged with its message, which may quote a
+    person's data.
     """
     process = dict(os.environ)
 
-    def clean(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def guard(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # The value is compared too, so that a variable named HTTP_HOST does not hide the header of that name.
-        return application({k: v for k, v in environ.items() if process.get(k) != v}, start_response)
+        clean = {name: value for name, value in environ.items() if process.get(name) != value}
+        if "CONTENT_LENGTH" in clean and "HTTP_TRANSFER_ENCODING" not in clean:
+            # Werkzeug then counts the bytes itself and raises ClientDisconnected when some are missing.
+            clean.pop("wsgi.input_terminated", None)
+        with _without_message():
+            body = application(clean, start_response)
+        return body if isinstance(body, list) else _stream(body)
 
-    return clean
+    return guard
+
+
+def _stream(body: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        with _without_message():
+            yield from body
+    finally:
+        if isinstance(body, Closeable):
+            body.close()
+
+
+@contextmanager
+def _without_message() -> Iterator[None]:
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        failure = type(error).__name__
+    # Raised outside the handler: an exception raised inside it would carry the first one along.
+    if failure is not None:
+        raise ApplicationFailed(failure)

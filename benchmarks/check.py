@@ -2,8 +2,8 @@
 
     python -m benchmarks.check [rounds]
 
-Prints ratios and asserts nothing: absolute times of a shared machine wander, ratios within one run are what counts.
-The batch is 2,000 events of about 12 properties; 8 % hold personal data in some value.
+Prints ratios and asserts nothing: absolute times of a shared machine wander, ratios within one run are what
+counts. The batch is 2,000 events of about 12 properties; 8 % hold personal data in some value.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from policies.transform import PseudonymKey
 
 EVENTS = 2_000
 WITH_PERSONAL_DATA = 0.08
-_AGENT = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-)
+_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _WORDS = [
     "alpha",
     "bravo",
@@ -58,7 +56,8 @@ _PERSONAL: tuple[tuple[str, str], ...] = (
 
 
 def events(seed: int, prefix: str = "") -> list[dict[str, Any]]:
-    """Generated events with names of properties that begin with ``prefix``; the same seed gives the same events."""
+    """Generated events with names of properties that begin with ``prefix``; the same seed gives the same
+    events."""
     rng = random.Random(seed)
     return [_event(rng, index, prefix) for index in range(EVENTS)]
 
@@ -122,9 +121,7 @@ def main(rounds: int = 15) -> None:
     cold = min(_best(lambda g=g: g.check(records, context), 1) for g in [_gate() for _ in range(3)])  # type: ignore[misc]
     shapes = [_records(_made_up(batch, turn)) for turn in range(3)]
     made_up = min(_best(lambda s=s: gate.check(s, context), 1) for s in shapes)  # type: ignore[misc]
-    print(
-        f"{EVENTS} events, {sum(map(len, lines)) // EVENTS} bytes each, {100 * changed / EVENTS:.1f} % changed"
-    )
+    print(f"{EVENTS} events, {sum(map(len, lines)) // EVENTS} bytes each, {100 * changed / EVENTS:.1f} % changed")
     for label, seconds in (
         ("floor: decode + encode", floor),
         ("check, warm", warm),
@@ -132,9 +129,7 @@ def main(rounds: int = 15) -> None:
         ("check, new gate", cold),
         ("check, every event a new shape", made_up),
     ):
-        print(
-            f"{label:32} {seconds * 1e3:7.2f} ms  {EVENTS / seconds:10,.0f} events/s  {seconds / floor:5.2f} x floor"
-        )
+        print(f"{label:32} {seconds * 1e3:7.2f} ms  {EVENTS / seconds:10,.0f} events/s  {seconds / floor:5.2f} x floor")
 
 
 def _through(lines: list[bytes], gate: Gate, context: CheckContext) -> list[bytes]:
@@ -149,10 +144,7 @@ def _through(lines: list[bytes], gate: Gate, context: CheckContext) -> list[byte
 
 def _made_up(batch: list[dict[str, Any]], turn: int) -> list[dict[str, Any]]:
     """The same events, each with a property no other event has."""
-    return [
-        {**event, "properties": {**event["properties"], f"made_up_{turn}_{index:x}": 1}}
-        for index, event in enumerate(batch)
-    ]
+    return [{**event, "properties": {**event["properties"], f"made_up_{turn}_{index:x}": 1}} for index, event in enumerate(batch)]
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-
-import re2  # type: ignore[import-untyped]
 
 # Prefix range (inclusive, compared at its own length) and allowed lengths.
 _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
@@ -35,8 +34,9 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 
 # How the digits of a card are grouped when other digits stand right beside it.
 _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4, 4, 4, 3), (6, 13)})
-_RUN = re2.compile(r"\d+(?:[ ._\-/]{1,3}\d+)*")
-_GROUP = re2.compile(r"\d+")
+# Neither pattern can fail once it has begun, so the standard engine is linear on any text.
+_RUN = re.compile(r"[0-9]+(?:[ ._\-/]{1,3}[0-9]+)*")
+_GROUP = re.compile(r"[0-9]+")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MAX_GROUPS = 19
 
@@ -46,9 +46,7 @@ def is_card(digits: str) -> bool:
     if not 13 <= len(digits) <= 19:
         return False
     length = len(digits)
-    issued = any(
-        low <= int(digits[: len(str(low))]) <= high and length in lengths for low, high, lengths in _ISSUERS
-    )
+    issued = any(low <= int(digits[: len(str(low))]) <= high and length in lengths for low, high, lengths in _ISSUERS)
     return issued and luhn(digits)
 
 
@@ -59,7 +57,8 @@ def luhn(digits: str) -> bool:
 
 
 def card_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores inside."""
+    """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores
+    inside."""
     for run in _RUN.finditer(text):
         if run.end() - run.start() < 13:
             continue
@@ -85,7 +84,8 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
         lengths = tuple(end - start for start, end in chosen)
         if not 13 <= sum(lengths) <= 19:
             continue
-        # Inside a longer run of digits only the usual groupings count, else dates and ids would combine into cards.
+        # Inside a longer run of digits only the usual groupings count, else dates and ids would combine into
+        # cards.
         if count > 1 and lengths not in _GROUPINGS and not (whole and count == len(groups)):
             continue
         if is_card("".join(text[a:b] for a, b in chosen)) and not _glued(text, chosen[0][0], chosen[-1][1]):

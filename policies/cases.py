@@ -16,11 +16,7 @@ _ANY_PSEUDONYM = "<pseudonym>"
 def read_case(reader: Reader, node: Located, path: str) -> Case:
     """One entry of ``cases``."""
     fields = reader.fields(node, path, _FIELDS, ("name", "properties", "expect"))
-    scope = (
-        reader.member(fields["scope"], f"{path}.scope", Scope, Scope.EVENT)
-        if "scope" in fields
-        else Scope.EVENT
-    )
+    scope = reader.member(fields["scope"], f"{path}.scope", Scope, Scope.EVENT) if "scope" in fields else Scope.EVENT
     needed = "event" if scope is Scope.EVENT else "operation"
     if needed not in fields:
         reader.note(node, path, f"`{needed}` is missing")
@@ -78,12 +74,8 @@ def disagreements(case: Case, decision: Decision) -> tuple[str, ...]:
         wrong.append("the name differs")
     if case.expected is not None and not _agrees(dict(case.expected), decision.properties):
         wrong.append("the properties differ")
-    if case.reasons is not None and sorted(case.reasons) != sorted(
-        remark.reason for remark in decision.remarks
-    ):
-        wrong.append(
-            f"reasons are {', '.join(sorted(remark.reason for remark in decision.remarks)) or 'none'}"
-        )
+    if case.reasons is not None and sorted(case.reasons) != sorted(remark.reason for remark in decision.remarks):
+        wrong.append(f"reasons are {', '.join(sorted(remark.reason for remark in decision.remarks)) or 'none'}")
     return tuple(wrong)
 
 
@@ -91,9 +83,7 @@ def _agrees(expected: Any, found: Any) -> bool:
     if expected == _ANY_PSEUDONYM:
         return isinstance(found, str) and PSEUDONYM_CODE.fullmatch(found) is not None
     if isinstance(expected, dict) and isinstance(found, dict):
-        return expected.keys() == found.keys() and all(
-            _agrees(value, found[key]) for key, value in expected.items()
-        )
+        return expected.keys() == found.keys() and all(_agrees(value, found[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(found, list):
         return len(expected) == len(found) and all(map(_agrees, expected, found))
     return type(expected) is type(found) and bool(expected == found)

@@ -1,8 +1,9 @@
 """What a property is: its name, wherever it stands, resolved to the one rule that governs it.
 
-Precedence lives in ``Classifier.governing`` and is described in docs/policy.md. Names are compared as dotted paths in
-folded form; array positions do not count, a pattern matches the end of a path, and a literal dot in a key separates
-like nesting does. So neither case, nor Unicode dress, nor depth, nor lists change what a property is.
+Precedence lives in ``Classifier.governing`` and is described in docs/policy.md. Names are compared as dotted
+paths in folded form; array positions do not count, a pattern matches the end of a path, and a literal dot in
+a key separates like nesting does. So neither case, nor Unicode dress, nor depth, nor lists change what a
+property is.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-import re2  # type: ignore[import-untyped]
+import re2
 
-from policies.model import ActionKind, Reason, Rule, Scope
+from policies.model import Reason, Rule, Scope
 from policies.text import folded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
@@ -65,8 +66,8 @@ class Governing:
 class Place:
     """One path as the policy sees it. Equality is identity, so that a place is a cheap cache key.
 
-    ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold personal
-    data.
+    ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold
+    personal data.
     """
 
     path: str
@@ -79,7 +80,8 @@ class Place:
 
     @property
     def is_version(self) -> bool:
-        """Whether the name says that the value is a version number, which may look like an address or a phone."""
+        """Whether the name says that the value is a version number, which may look like an address or a
+        phone."""
         return self.path.endswith("version")
 
 
@@ -120,7 +122,8 @@ class _PathPatterns:
     def candidates(self, path: str) -> Iterable[int]:
         """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence."""
         found = {self._owners[i] for i in _matches(self._globs, path)}
-        # Only endings as long as the longest pattern: a name made of a million dots must not cost a million look-ups.
+        # Only endings as long as the longest pattern: a name made of a million dots must not cost a million
+        # look-ups.
         ending = ""
         for segment in reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ()):
             ending = f"{segment}.{ending}" if ending else segment
@@ -134,16 +137,14 @@ class Classifier:
     __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules")
 
     def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool]) -> None:
-        """Take the rules in order of precedence, the standing ones first, and the test for suspicious names."""
+        """Take the rules in order of precedence, the standing ones first, and the test for suspicious
+        names."""
         self._is_suspicious = is_suspicious
         self._rules = tuple(
             Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
             for i, (rule, reason) in enumerate(rules)
         )
-        self._patterns = {
-            scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes])
-            for scope in Scope
-        }
+        self._patterns = {scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes]) for scope in Scope}
         self._roots: dict[tuple[Scope, int], Place] = {}
         self._cache: dict[tuple[Place, str], Place] = {}
 
@@ -166,7 +167,8 @@ class Classifier:
         found = self._cache.get((parent, key))
         if found is None:
             found = self._resolved(parent, key)
-            # A long name is rare and costs memory; a suspicious one may be a value gone astray, not to be remembered.
+            # A long name is rare and costs memory; a suspicious one may be a value gone astray, not to be
+            # remembered.
             if len(key) <= _MAX_CACHED_KEY and not found.suspicious:
                 if len(self._cache) >= _MAX_CACHED:
                     self._cache.clear()
@@ -182,8 +184,8 @@ class Classifier:
         return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key))
 
     def governing(self, path: str, parent: Place) -> Governing | None:
-        """Precedence: the first rule, in the order standing rules then written rules, that names this path in this
-        scope and event; failing that, the rule that governs the container."""
+        """Precedence: the first rule, in the order standing rules then written rules, that names this path in
+        this scope and event; failing that, the rule that governs the container."""
         for index in self._patterns[parent.scope].candidates(path):
             entry = self._rules[index]
             if entry.events is None or parent.mask >> index & 1:
@@ -192,8 +194,8 @@ class Classifier:
 
 
 def _tail(path: str) -> str:
-    """The end of a long path, cut between names where possible: parents are repeated for every child, so they are
-    bounded, and no pattern is as long as what is left."""
+    """The end of a long path, cut between names where possible: parents are repeated for every child, so they
+    are bounded, and no pattern is as long as what is left."""
     if len(path) <= _MAX_PATH:
         return path
     end = path[-_MAX_PATH:]
@@ -210,17 +212,10 @@ def _role(key: str) -> Role:
     return Role.INSERT_ID if key == "$insert_id" else Role.PLAIN
 
 
-def is_keep(entry: Governing | None) -> bool:
-    """Whether a place is explicitly kept."""
-    return entry is not None and entry.rule.action.kind is ActionKind.KEEP
-
-
 def _regex(glob: str, star: str) -> str:
     """A glob as RE2: ``*`` is ``star``, ``?`` one character that is not a dot, all else literal."""
     parts = {"*": star, "?": "[^.]"}
-    return "".join(
-        parts.get(char) or (char if char.isalnum() or not char.isascii() else f"\\{char}") for char in glob
-    )
+    return "".join(parts.get(char) or (char if char.isalnum() or not char.isascii() else f"\\{char}") for char in glob)
 
 
 def _compiled_set(patterns: Iterable[str]) -> re2.Set | None:

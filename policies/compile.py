@@ -1,4 +1,5 @@
-"""From the written policy to the gate: names resolved, patterns compiled, a digest that names exactly these rules."""
+"""From the written policy to the gate: names resolved, patterns compiled, a digest that names exactly these
+rules."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from policies.walk import Terms
 
 
 def compile_policy(policy: Policy) -> Gate:
-    """The gate that enforces ``policy``. Raises PolicyInvalid with every problem a hand-built policy may have."""
+    """The gate that enforces ``policy``. Raises PolicyInvalid with every problem a hand-built policy may
+    have."""
     problems = tuple(_problems(policy))
     if problems:
         raise PolicyInvalid(problems)
@@ -32,14 +34,13 @@ def compile_policy(policy: Policy) -> Gate:
         detectors,
         policy.unknown_properties,
     )
-    events = EventTerms(
-        EventPatterns(policy.allowed_events), EventPatterns(policy.blocked_events), policy.unknown_events
-    )
+    events = EventTerms(EventPatterns(policy.allowed_events), EventPatterns(policy.blocked_events), policy.unknown_events)
     return Gate(policy.name, digest(policy), terms, events)
 
 
 def digest(policy: Policy) -> str:
-    """SHA-256, in hexadecimal, of the policy as deterministic JSON. Cases are left out: they decide nothing."""
+    """SHA-256, in hexadecimal, of the policy as deterministic JSON. Cases are left out: they decide
+    nothing."""
     return hashlib.sha256(msgspec.json.encode(replace(policy, cases=()), order="deterministic")).hexdigest()
 
 
@@ -51,15 +52,11 @@ def _problems(policy: Policy) -> list[PolicyProblem]:
         if ids.index(rule.id) != index:
             found.append(PolicyProblem(0, 0, f"rules[{index}].id", "another rule has this id"))
         if not rule.properties:
-            found.append(
-                PolicyProblem(0, 0, f"rules[{index}].properties", "a rule names at least one property")
-            )
+            found.append(PolicyProblem(0, 0, f"rules[{index}].properties", "a rule names at least one property"))
     missing = set(Detector) - {detector for detector, _ in policy.detectors}
     found += [PolicyProblem(0, 0, "detectors", f"no action for {name}") for name in sorted(missing)]
     if policy.geolocation not in AVAILABLE:
-        found.append(
-            PolicyProblem(0, 0, "geolocation", f"{policy.geolocation} is not available yet", "use off")
-        )
+        found.append(PolicyProblem(0, 0, "geolocation", f"{policy.geolocation} is not available yet", "use off"))
     if not is_region(policy.default_region):
         found.append(PolicyProblem(0, 0, "default_region", "not a region with a numbering plan"))
     return found

@@ -1,6 +1,7 @@
 """Consent: whether anything at all may be kept about the person a record belongs to.
 
-The state comes from the register, resolved in the transaction that stores the record; nothing is looked up here.
+The state comes from the register, resolved in the transaction that stores the record; nothing is looked up
+here.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyProblem:
-    """One mistake. ``line`` and ``column`` count from 1 (0 when there is no text); ``path`` is like ``rules[2].action``."""
+    """One mistake. ``line`` and ``column`` count from 1 (0 when there is no text); ``path`` is like
+    ``rules[2].action``."""
 
     line: int
     column: int

@@ -1,8 +1,8 @@
 """The gate: one decision for every record, on the hot path of everything that enters.
 
 A record costs little because little of it is touched. The tuple of its keys selects a plan, which names the
-properties a rule changes; all other values are encoded once and read by one wide RE2 pass, and only a record in which
-that pass suspects something is walked with the exact detectors.
+properties a rule changes; all other values are encoded once and read by one wide RE2 pass, and only a record
+in which that pass suspects something is walked with the exact detectors.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class CheckContext:
     """What a check needs besides the policy.
 
     ``identifiers`` ``sealed``: the register replaces ``distinct_id``, ``$distinct_id``, ``$user_id`` and
-    ``$device_id`` of events, so they are left alone. ``exposed``: the caller stores elsewhere, and ids that hold
-    personal data become pseudonyms.
+    ``$device_id`` of events, so they are left alone. ``exposed``: the caller stores elsewhere, and ids that
+    hold personal data become pseudonyms.
     """
 
     pseudonyms: PseudonymKey
@@ -111,15 +111,16 @@ class Gate:
         self._plans: dict[tuple[Scope, int], dict[tuple[str, ...], _Plan]] = {}
 
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
-        """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like input:
-        a record that cannot be judged is dropped with the reason ``check_failed``, and the others are unaffected."""
+        """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
+        input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
+        unaffected."""
         decisions = []
         for record in records:
             try:
                 decisions.append(self._checked(record, context))
             except Refused as refused:
                 decisions.append(_dropped(refused.remark))
-            except Exception:  # noqa: BLE001 - fail closed: what could not be judged must not pass.
+            except Exception:
                 decisions.append(_dropped(Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED)))
         return decisions
 

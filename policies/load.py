@@ -1,7 +1,9 @@
-"""YAML text to ``Policy``. Everything wrong with the text is reported at once, each problem with its line and column.
+"""YAML text to ``Policy``. Everything wrong with the text is reported at once, each problem with its line and
+column.
 
-This module knows YAML and refuses its dangerous parts (aliases, anchors, tags, several documents, excess size or
-depth); ``schema`` knows the policy language. YAML's own guesses at types are not used: ``off`` is a word here.
+This module knows YAML and refuses its dangerous parts (aliases, anchors, tags, several documents, excess size
+or depth); ``schema`` knows the policy language. YAML's own guesses at types are not used: ``off`` is a word
+here.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ MAX_DEPTH = 24
 def load(text: str) -> Policy:
     """The policy written in ``text``.
 
-    Raises PolicySyntaxError when the text is not acceptable YAML, and PolicyInvalid with every problem when it is
-    YAML but not a policy.
+    Raises PolicySyntaxError when the text is not acceptable YAML, and PolicyInvalid with every problem when
+    it is YAML but not a policy.
     """
     root = _tree(text)
     problems: list[PolicyProblem] = []
@@ -37,9 +39,7 @@ def load(text: str) -> Policy:
 def _tree(text: str) -> yaml.Node:
     """The node tree of the text. Events are examined first, so that nothing dangerous is ever built."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _refused(
-            1, 1, f"the policy is larger than {MAX_BYTES // 1024} KiB", "split it or shorten its comments"
-        )
+        raise _refused(1, 1, f"the policy is larger than {MAX_BYTES // 1024} KiB", "split it or shorten its comments")
     try:
         problems = tuple(_dangers(text))
         if problems:
@@ -59,23 +59,20 @@ def _tree(text: str) -> yaml.Node:
 
 
 def _dangers(text: str) -> Iterator[PolicyProblem]:
-    """Problems of YAML itself. Stops at the first excess of depth, because the rest cannot be composed safely."""
+    """Problems of YAML itself. Stops at the first excess of depth, because the rest cannot be composed
+    safely."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         mark = event.start_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            yield PolicyProblem(
-                line, column, "", "anchors and aliases are not allowed", "write the value out"
-            )
+            yield PolicyProblem(line, column, "", "anchors and aliases are not allowed", "write the value out")
         elif getattr(event, "tag", None) is not None:
             yield PolicyProblem(line, column, "", "tags such as !!str are not allowed", "remove the tag")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents == 2:
-                yield PolicyProblem(
-                    line, column, "", "one file holds one policy", "remove everything from `---` on"
-                )
+                yield PolicyProblem(line, column, "", "one file holds one policy", "remove everything from `---` on")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             yield PolicyProblem(line, column, "", f"nested deeper than {MAX_DEPTH} levels")
@@ -97,11 +94,7 @@ def _located(node: yaml.Node, problems: list[PolicyProblem]) -> Located:
             problems.append(PolicyProblem(key.line, key.column, "", "a key must be a plain word"))
         elif key.value in entries:
             first = entries[key.value][0].line
-            problems.append(
-                PolicyProblem(
-                    key.line, key.column, "", f"`{key.value[:60]}` is already given in line {first}"
-                )
-            )
+            problems.append(PolicyProblem(key.line, key.column, "", f"`{key.value[:60]}` is already given in line {first}"))
         else:
             entries[key.value] = (key, _located(value_node, problems))
     return Located(entries, line, column)

@@ -26,7 +26,8 @@ _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A scalar (always text), a list, or a mapping from name to (key, value). ``plain`` scalars were not quoted."""
+    """A scalar (always text), a list, or a mapping from name to (key, value). ``plain`` scalars were not
+    quoted."""
 
     value: str | list[Located] | dict[str, tuple[Located, Located]] = field(repr=False)
     line: int
@@ -52,9 +53,7 @@ class Reader:
         """Note one problem at the place of ``node``."""
         self.problems.append(PolicyProblem(node.line, node.column, path, message, hint))
 
-    def fields(
-        self, node: Located, path: str, known: Collection[str], required: Collection[str]
-    ) -> dict[str, Located]:
+    def fields(self, node: Located, path: str, known: Collection[str], required: Collection[str]) -> dict[str, Located]:
         """The known entries of a mapping; unknown and missing ones become problems."""
         if not isinstance(node.value, dict):
             self.note(node, path, f"must be a mapping, not {node.kind}")
@@ -116,9 +115,7 @@ class Reader:
         self.note(node, path, f"must be a whole number from {low} to {high}")
         return low
 
-    def items(
-        self, node: Located, path: str, read: Callable[[Located, str], T], single: bool = False
-    ) -> tuple[T, ...]:
+    def items(self, node: Located, path: str, read: Callable[[Located, str], T], single: bool = False) -> tuple[T, ...]:
         """Every item of a list; with ``single`` one value alone is accepted as a list of one."""
         if isinstance(node.value, list):
             return tuple(read(item, f"{path}[{i}]") for i, item in enumerate(node.value))
@@ -129,7 +126,8 @@ class Reader:
 
 
 def json_value(node: Located) -> Any:
-    """The JSON value a node stands for: quoted scalars are text, plain ones follow the JSON spelling of types."""
+    """The JSON value a node stands for: quoted scalars are text, plain ones follow the JSON spelling of
+    types."""
     if isinstance(node.value, dict):
         return {name: json_value(value) for name, (_, value) in node.value.items()}
     if isinstance(node.value, list):

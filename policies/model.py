@@ -23,7 +23,7 @@ class Scope(StrEnum):
 class Verdict(StrEnum):
     """What became of one record."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict, not a password.
     CHANGED = "changed"
     DROPPED = "dropped"
     QUARANTINED = "quarantined"
@@ -230,7 +230,8 @@ class Policy:
 class Record:
     """One thing to judge: an event, or one operation map of a profile or group update.
 
-    ``name`` is the event name, or the operation such as ``$set``; ``properties`` is JSON-like and never changed.
+    ``name`` is the event name, or the operation such as ``$set``; ``properties`` is JSON-like and never
+    changed.
     """
 
     scope: Scope

@@ -1,31 +1,34 @@
 """Phone numbers in text: candidates by pattern, judged by the numbering plans of the phonenumbers library.
 
-An international number (``+``) counts when its length is possible in its country. A national number counts when it is
-valid in the default region and grouped the way people there write it; bare digits never count, because order
-numbers, timestamps and counters look just the same.
+An international number (``+``) counts when its length is possible in its country. A national number counts
+when it is valid in the default region and grouped the way people there write it; bare digits never count,
+because order numbers, timestamps and counters look just the same.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import phonenumbers
-import re2  # type: ignore[import-untyped]
 
 from policies.cover import Cover
 
-_INTERNATIONAL = re2.compile(r"\+[ ]?\(?\d(?:[ .\-/()]{0,3}\d){6,19}")
-_NATIONAL = re2.compile(r"\(?\d{1,8}(?:[ .\-/()]{1,3}\d{1,8})+")
-_GROUP = re2.compile(r"\d+")
-_DATE = re2.compile(
-    r"(?:19|20)\d\d[ .\-/](?:0?[1-9]|1[0-2])[ .\-/](?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])[.\-/](?:0?[1-9]|[12]\d|3[01])[.\-/](?:19|20)\d\d"
+# Every pattern here is short and bounded, so that the standard engine is linear on any text and far cheaper
+# per match.
+_INTERNATIONAL = re.compile(r"\+[ ]?\(?[0-9](?:[ .\-/()]{0,3}[0-9]){6,19}")
+_NATIONAL = re.compile(r"\(?[0-9]{1,8}(?:[ .\-/()]{1,3}[0-9]{1,8})+")
+_GROUP = re.compile(r"[0-9]+")
+_DATE = re.compile(
+    r"(?:19|20)[0-9][0-9][ .\-/](?:0?[1-9]|1[0-2])[ .\-/](?:0?[1-9]|[12][0-9]|3[01])"
+    r"|(?:0?[1-9]|[12][0-9]|3[01])[.\-/](?:0?[1-9]|[12][0-9]|3[01])[.\-/](?:19|20)[0-9][0-9]"
 )
-_DECIMAL = re2.compile(r"[+\-]?\d+\.\d+")
+_DECIMAL = re.compile(r"[+\-]?[0-9]+\.[0-9]+")
 _NANP = 1
 _MAX_GROUPS = 7
-# Judging a candidate costs tens of microseconds. A text with more candidates than this is no ordinary text; the rest
-# of its candidates then count as numbers, so that flooding the gate neither stalls it nor slips anything through.
+# Judging a candidate costs tens of microseconds. A text with more candidates than this is no ordinary text;
+# the rest of its candidates then count as numbers, so that flooding the gate neither stalls it nor slips
+# anything through.
 _MAX_JUDGED = 200
 
 
@@ -35,14 +38,16 @@ class PhoneReader:
     __slots__ = ("_code", "_prefix", "_region")
 
     def __init__(self, region: str) -> None:
-        """Take an ISO 3166 code that ``is_region`` accepts, and load the numbering plans now rather than at a check."""
+        """Take an ISO 3166 code that ``is_region`` accepts, and load the numbering plans now rather than at a
+        check."""
         phonenumbers.PhoneMetadata.load_all()
         self._region = region
         self._code = phonenumbers.country_code_for_region(region)
         self._prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""
 
     def find(self, text: str, covered: Cover) -> Iterator[tuple[int, int, str]]:
-        """Start, end and E.164 form of every number in what is not covered yet. Covers dates, which are none."""
+        """Start, end and E.164 form of every number in what is not covered yet. Covers dates, which are
+        none."""
         judged = 0
         for match in _INTERNATIONAL.finditer(text) if "+" in text else ():
             judged += 1
@@ -82,16 +87,14 @@ class PhoneReader:
             return lengths == (3, 3, 4) or (lengths == (1, 3, 3, 4) and pieces[0] == "1")
         return 7 <= sum(lengths) <= 13
 
-    def _national(
-        self, text: str, start: int, end: int, pieces: tuple[str, ...], judged: int
-    ) -> tuple[int, int, str] | None:
+    def _national(self, text: str, start: int, end: int, pieces: tuple[str, ...], judged: int) -> tuple[int, int, str] | None:
         # An opening bracket belongs to the number: otherwise it would be left standing alone.
         if text[start - 1 : start] == "(" and ")" in text[start:end]:
             start -= 1
         if judged > _MAX_JUDGED:
             return start, end, text[start:end]
         number = _parsed(text[start:end], self._region)
-        if number is None or not phonenumbers.is_valid_number_for_region(number, self._region):
+        if number is None or not phonenumbers.is_valid_number(number):
             return None
         return (start, end, _e164(number)) if self._usual(pieces, number) else None
 
@@ -127,13 +130,10 @@ def _windows(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
 
 
 def _touches_word(text: str, start: int, end: int) -> bool:
-    """Whether a digit, a decimal point or a hexadecimal-looking letter touches the run, as in ids and hashes."""
+    """Whether a digit, a decimal point or a hexadecimal-looking letter touches the run, as in ids and
+    hashes."""
     before, after = text[start - 1 : start], text[end : end + 1]
-    return (
-        (before.isascii() and before.isalnum())
-        or (after.isascii() and after.isalnum())
-        or before in ("_", "+")
-    )
+    return (before.isascii() and before.isalnum()) or (after.isascii() and after.isalnum()) or before in ("_", "+")
 
 
 def _parsed(candidate: str, region: str | None) -> phonenumbers.PhoneNumber | None:

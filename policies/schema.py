@@ -1,4 +1,5 @@
-"""The policy language: which keys there are, what each may hold, and what a mistake was probably meant to be."""
+"""The policy language: which keys there are, what each may hold, and what a mistake was probably meant to
+be."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ _MAX_LENGTH = 10_000
 
 
 def read_policy(node: Located, problems: list[PolicyProblem]) -> Policy:
-    """The policy a located mapping stands for. Adds every mistake to ``problems``; then the result is meaningless."""
+    """The policy a located mapping stands for. Adds every mistake to ``problems``; then the result is
+    meaningless."""
     return _PolicyReader(problems).policy(node)
 
 
@@ -80,9 +82,7 @@ class _PolicyReader(Reader):
             name=self.pattern(fields["policy"], "policy", _SLUG, "words of a-z and 0-9 joined by dashes")
             if "policy" in fields
             else "",
-            description=self.text(fields["description"], "description", 4_000)
-            if "description" in fields
-            else "",
+            description=self.text(fields["description"], "description", 4_000) if "description" in fields else "",
             rules=self._rules(fields.get("rules")),
             detectors=self._detectors(fields.get("detectors")),
             default_region=self._region(fields.get("default_region")),
@@ -122,9 +122,7 @@ class _PolicyReader(Reader):
         return () if node is None else self.items(node, path, self.text, single=True)
 
     def _cases(self, node: Located | None) -> tuple[Case, ...]:
-        return (
-            () if node is None else self.items(node, "cases", lambda item, path: read_case(self, item, path))
-        )
+        return () if node is None else self.items(node, "cases", lambda item, path: read_case(self, item, path))
 
     def _detectors(self, node: Located | None) -> tuple[tuple[Detector, ActionKind], ...]:
         """An action for every detector; one that is not mentioned redacts, which is the safe side."""
@@ -162,9 +160,7 @@ class _PolicyReader(Reader):
             )
             if "category" in fields
             else "user",
-            sensitivity=self.member(
-                fields["sensitivity"], f"{path}.sensitivity", Sensitivity, Sensitivity.RESTRICTED
-            )
+            sensitivity=self.member(fields["sensitivity"], f"{path}.sensitivity", Sensitivity, Sensitivity.RESTRICTED)
             if "sensitivity" in fields
             else Sensitivity.RESTRICTED,
             action=self._action(fields["action"], f"{path}.action") if "action" in fields else Drop(),
@@ -180,9 +176,7 @@ class _PolicyReader(Reader):
     def _check_together(self, rule: Rule, fields: dict[str, Located], path: str) -> None:
         """What single fields cannot show."""
         if not rule.scan and not isinstance(rule.action, Keep):
-            self.note(
-                fields["scan"], f"{path}.scan", "only a property that is kept can be exempt from detection"
-            )
+            self.note(fields["scan"], f"{path}.scan", "only a property that is kept can be exempt from detection")
         if rule.events and rule.scopes != (Scope.EVENT,):
             self.note(fields["events"], f"{path}.events", "only events have names", "add `scope: event`")
 
@@ -206,9 +200,7 @@ class _PolicyReader(Reader):
     def _property(self, node: Located, path: str) -> str:
         name = self.text(node, path)
         if name in HOUSEKEEPING:
-            self.note(
-                node, path, f"`{name}` belongs to the wire format, and no rule applies to it", "remove it"
-            )
+            self.note(node, path, f"`{name}` belongs to the wire format, and no rule applies to it", "remove it")
         if re.search(r"\[[^\]]", name) or name.startswith((".", "[")) or name.endswith(".") or ".." in name:
             self.note(node, path, "not a property path", "write lists as `items[].email`, without positions")
         return name
@@ -239,29 +231,31 @@ class _PolicyReader(Reader):
             if settings is not None:
                 self.note(settings, path, f"`{kind}` has no settings", f"write `action: {kind}`")
             return simple()
-        return getattr(self, f"_{kind}")(settings, node, f"{path}.{kind}")  # type: ignore[no-any-return]
+        if kind is ActionKind.TRUNCATE and settings is None:
+            self.note(node, path, "needs a length", "write `truncate: {length: 4}`")
+            return Truncate(0)
+        readers: dict[ActionKind, Callable[[Located | None, str], Action]] = {
+            ActionKind.HASH: self._hash,
+            ActionKind.MASK: self._mask,
+            ActionKind.TRUNCATE: self._truncate,
+        }
+        return readers[kind](settings, f"{path}.{kind}")
 
-    def _hash(self, settings: Located | None, node: Located, path: str) -> Hash:
+    def _hash(self, settings: Located | None, path: str) -> Hash:
         fields = self.fields(settings, path, ("purpose",), ()) if settings else {}
         purpose = fields.get("purpose")
         return Hash(None if purpose is None else self.text(purpose, f"{path}.purpose"))
 
-    def _mask(self, settings: Located | None, node: Located, path: str) -> Mask:
+    def _mask(self, settings: Located | None, path: str) -> Mask:
         fields = self.fields(settings, path, ("keep_first", "keep_last"), ()) if settings else {}
-        ends = [
-            self.integer(fields[k], f"{path}.{k}", 0, 100) if k in fields else 0
-            for k in ("keep_first", "keep_last")
-        ]
-        return Mask(*ends)
-
-    def _truncate(self, settings: Located | None, node: Located, path: str) -> Truncate:
-        if settings is None:
-            self.note(node, path, "needs a length", "write `truncate: {length: 4}`")
-            return Truncate(0)
-        fields = self.fields(settings, path, ("length",), ("length",))
-        return Truncate(
-            self.integer(fields["length"], f"{path}.length", 0, _MAX_LENGTH) if "length" in fields else 0
+        first, last = (
+            self.integer(fields[name], f"{path}.{name}", 0, 100) if name in fields else 0 for name in ("keep_first", "keep_last")
         )
+        return Mask(first, last)
+
+    def _truncate(self, settings: Located | None, path: str) -> Truncate:
+        fields = self.fields(settings, path, ("length",), ("length",)) if settings else {}
+        return Truncate(self.integer(fields["length"], f"{path}.length", 0, _MAX_LENGTH) if "length" in fields else 0)
 
 
 _SIMPLE: dict[ActionKind, Callable[[], Action]] = {

@@ -1,7 +1,7 @@
 """Plain forms of text: the same characters however they were dressed up.
 
-Used for matching property names and for a second look at values, so that full-width digits, zero-width characters,
-foreign digits, exotic dashes or percent-encoding hide nothing.
+Used for matching property names and for a second look at values, so that full-width digits, zero-width
+characters, foreign digits, exotic dashes or percent-encoding hide nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import unicodedata
 from functools import cache
 from urllib.parse import unquote
 
-# Invisible characters that are not in the format category (Cf), and the ideographic full stop that browsers read as a dot.
+# Invisible characters that are not in the format category (Cf), and the ideographic full stop that browsers
+# read as a dot.
 _INVISIBLE = (
     0x034F,
     0x115F,
@@ -45,7 +46,8 @@ def _table() -> dict[int, str | None]:
 
 
 def fold(text: str) -> str:
-    """NFKC with digits in ASCII, dashes as ``-`` and invisible characters removed (UAX #15, UTS #46 in spirit)."""
+    """NFKC with digits in ASCII, dashes as ``-`` and invisible characters removed (UAX #15, UTS #46 in
+    spirit)."""
     return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_table())
 
 
@@ -57,14 +59,16 @@ def folded_name(name: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """The form in which values are pseudonymised: NFKC, casefolded and trimmed, so that spellings of one value join."""
+    """The form in which values are pseudonymised: NFKC, casefolded and trimmed, so that spellings of one
+    value join."""
     if text.isascii():
         return text.strip().lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def views(text: str) -> list[str]:
-    """The text as written and every further plain form of it that differs: folded, then percent-decoded up to 3 times."""
+    """The text as written and every further plain form of it that differs: folded, then percent-decoded up to
+    3 times."""
     found = [text]
     for _ in range(4):
         plain = fold(found[-1])

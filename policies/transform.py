@@ -1,9 +1,9 @@
 """What an action does to a value: pseudonym, mask, truncation, placeholder.
 
 Pseudonyms are HMAC-SHA-256 under a key of their own for every purpose, so that two purposes cannot be joined.
-The text form is ``p<version>.`` and 32 characters of lower-case base32: a 128-bit tag and a 32-bit check under the
-same key. The check lets the gate recognise its own pseudonyms without a table, so that a record checked twice is not
-hashed twice, while text that merely looks like a pseudonym is hashed like any other.
+The text form is ``p<version>.`` and 32 characters of lower-case base32: a 128-bit tag and a 32-bit check
+under the same key. The check lets the gate recognise its own pseudonyms without a table, so that a record
+checked twice is not hashed twice, while text that merely looks like a pseudonym is hashed like any other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import base64
 import hmac as stdlib_hmac
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -25,12 +25,14 @@ _TAG = 16
 _CHECK = 4
 _CODE = 32  # base32 characters of 20 bytes, no padding needed
 PSEUDONYM_CODE = re.compile(rf"p[1-9][0-9]*\.[a-z2-7]{{{_CODE}}}")
-"""The text form of a pseudonym of any key and version. Form alone proves nothing; ``PseudonymKey.is_own`` does."""
+"""The text form of a pseudonym of any key and version. Form alone proves nothing; ``PseudonymKey.is_own``
+does."""
 _VALUE_LABEL = b"\x00"
 _CHECK_LABEL = b"\x01"
 _MAX_PURPOSES = 256
 
-Changing = Hash | Mask | Truncate | Redact | Quarantine
+CHANGING = (Hash, Mask, Truncate, Redact, Quarantine)
+Changing: TypeAlias = Hash | Mask | Truncate | Redact | Quarantine
 """The actions that replace a value instead of removing or keeping it."""
 
 
@@ -48,7 +50,8 @@ class PseudonymKey:
             raise ValueError("a pseudonym key has 32 bytes and a version of at least 1")
 
     def pseudonym(self, purpose: str, text: str) -> str:
-        """The pseudonym of ``text`` in its canonical form; a pseudonym of this key and purpose is returned as it is."""
+        """The pseudonym of ``text`` in its canonical form; a pseudonym of this key and purpose is returned as
+        it is."""
         if self.is_own(purpose, text):
             return text
         # A lone surrogate cannot be encoded, and must not stop the check.
@@ -104,7 +107,8 @@ def placeholder(category: str) -> str:
 
 
 def changed(action: Changing, category: str, value: Any, key: PseudonymKey) -> Any:
-    """What ``action`` leaves of one scalar. Booleans and null say nothing about a person and stay as they are."""
+    """What ``action`` leaves of one scalar. Booleans and null say nothing about a person and stay as they
+    are."""
     if value is None or isinstance(value, bool):
         return value
     match action:

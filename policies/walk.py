@@ -1,7 +1,7 @@
 """The exact walk over one record: rules, then detectors, at every depth.
 
-``gate`` decides which properties need it; here every value is copied as it is changed and nothing is changed in place.
-Every change leaves a remark, which is also how the walk knows that something changed.
+``gate`` decides which properties need it; here every value is copied as it is changed and nothing is changed
+in place. Every change leaves a remark, which is also how the walk knows that something changed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from policies.classify import Classifier, Place, Role, is_keep
+from policies.classify import Classifier, Governing, Place, Role
 from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, Finding, Scanner
-from policies.model import Action, ActionKind, Detector, Fallback, Keep, Reason, Remark, Scope
-from policies.transform import PseudonymKey, changed
+from policies.model import ActionKind, Detector, Fallback, Reason, Remark, Scope
+from policies.transform import CHANGING, Changing, PseudonymKey, changed
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
@@ -56,9 +56,7 @@ class Walk:
 
     __slots__ = ("_exposed", "_key", "_terms", "quarantined", "remarks")
 
-    def __init__(
-        self, terms: Terms, key: PseudonymKey, identifiers: Literal["sealed", "exposed"], scope: Scope
-    ) -> None:
+    def __init__(self, terms: Terms, key: PseudonymKey, identifiers: Literal["sealed", "exposed"], scope: Scope) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
         self._key = key
@@ -81,16 +79,15 @@ class Walk:
         return kept
 
     def name(self, name: str) -> str:
-        """The record's own name with personal data replaced. Raises Refused where a detector drops: no name, no record."""
+        """The record's own name with personal data replaced. Raises Refused where a detector drops: no name,
+        no record."""
         result = self._scrubbed(name, "event", version=False)
         if isinstance(result, Gone):
             last = self.remarks[-1]
             raise Refused(Remark(last.rule, last.path, ActionKind.DROP_EVENT, last.reason))
         return result
 
-    def _member(
-        self, kept: dict[str, Any], key: str, value: Any, parent: Place, shown: str, depth: int
-    ) -> None:
+    def _member(self, kept: dict[str, Any], key: str, value: Any, parent: Place, shown: str, depth: int) -> None:
         """Examine one entry of a mapping and put what is left of it, name and value, into ``kept``."""
         if not isinstance(key, str):
             self._remark("gate", f"{shown}.<key>", ActionKind.DROP, Reason.INVALID_TYPE)
@@ -103,9 +100,7 @@ class Walk:
                 return
             if new_key != key:
                 key, path = new_key, f"{shown}.<key>"
-        result = (
-            self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
-        )
+        result = self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
         if result is not GONE:
             kept[key if key not in kept else _unused(key, kept)] = result
 
@@ -180,9 +175,7 @@ class Walk:
             self._member(kept, key, item, place, path, depth + 1)
         return self._emptied(value, kept, path, known)
 
-    def _sequence(
-        self, place: Place, value: list[Any] | tuple[Any, ...], path: str, depth: int, known: bool
-    ) -> Any:
+    def _sequence(self, place: Place, value: list[Any] | tuple[Any, ...], path: str, depth: int, known: bool) -> Any:
         results = (self._value(place, item, f"{path}[{i}]", depth + 1, known) for i, item in enumerate(value))
         kept = [item for item in results if item is not GONE]
         return self._emptied(value, kept, path, known)
@@ -195,24 +188,22 @@ class Walk:
 
     def _scalar(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
         entry = place.governing
-        if entry is not None and not isinstance(entry.rule.action, Keep):
-            value = self._changed(place, entry.rule.action, value, path)
-            if entry.rule.action.kind in _FINAL:
+        if entry is not None:
+            action = entry.rule.action
+            if isinstance(action, CHANGING):
+                value = self._changed(entry, action, value, path)
+            if action.kind in _FINAL or not entry.rule.scan:
                 return value
-        if not known and self._terms.unknown_properties is not Fallback.ALLOW:
+        elif not known and self._terms.unknown_properties is not Fallback.ALLOW:
             value = self._unknown(value, path)
-        if entry is not None and is_keep(entry) and not entry.rule.scan:
-            return value
         if isinstance(value, str):
             return self._text(place, value, path, depth)
         if type(value) in _NUMBERS:
             return self._number(value, path)
         return value
 
-    def _changed(self, place: Place, action: Action, value: Any, path: str) -> Any:
-        entry = place.governing
-        assert entry is not None and not isinstance(action, Keep)
-        result = changed(action, entry.rule.category, value, self._key)  # type: ignore[arg-type]
+    def _changed(self, entry: Governing, action: Changing, value: Any, path: str) -> Any:
+        result = changed(action, entry.rule.category, value, self._key)
         if action.kind is ActionKind.QUARANTINE:
             self.quarantined = True
             self._remark(entry.rule.id, path, action.kind, entry.reason)
@@ -237,7 +228,8 @@ class Walk:
         return self._scrubbed(value, path, place.is_version)
 
     def _embedded(self, place: Place, text: str, parsed: _Parsed, path: str, depth: int) -> Any:
-        """A JSON text inside a string is judged as the value it encodes, and written again if anything changed."""
+        """A JSON text inside a string is judged as the value it encodes, and written again if anything
+        changed."""
         if parsed.too_deep:
             return self._drop("gate", path, Reason.TOO_DEEP)
         before = len(self.remarks)

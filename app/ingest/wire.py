@@ -14,6 +14,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,6 +53,7 @@ __all__ = [
     "WireError",
     "WireRequest",
     "decode",
+    "dialect",
     "query_pairs",
     "record_token",
 ]
@@ -122,6 +124,20 @@ def decode(request: WireRequest, limits: Limits) -> Batch:
         )
     found = pieces(payload, bare and _media_type(request) in _NDJSON, limits)
     return Batch(Records(found), controls, bare, tuple(size(piece) for piece in found))
+
+
+def dialect(request: WireRequest, limits: Limits) -> tuple[Controls, bool]:
+    """How the sender wants to be answered, and whether the body is bare, for a request that may not decode.
+
+    As much as can be read: the form counts only if the body inflates and parses. Never raises."""
+    form: list[tuple[str, str]] = []
+    with suppress(WireError):
+        form = _form_pairs(request, _inflate(request, limits), limits)
+    bare = not form and _first("data", request.query) is None
+    for pairs in ([*request.query, *form], request.query):
+        with suppress(WireError):
+            return _controls(pairs), bare
+    return Controls(), bare
 
 
 def query_pairs(query_string: str | bytes, limits: Limits) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from app.identity.derive import DEVICE_PREFIX
 from app.identity.register import Revealed
 
 _NOBODY = 0
+_UID_END = 1 << 63
 _STORED_UIDS = ("$user_id", "$device_id")
 _BEFORE_IDENTITY = "$distinct_id_before_identity"
 # Written here and nowhere else: a property of that name in the store is what some other server wrote.
@@ -121,7 +122,8 @@ def _properties(text: str) -> dict[str, Any]:
 def _stored_uid(value: msgspec.Raw) -> int:
     # Anything but a whole number is not a uid, so it is no id that the register vouches for: it is not shown.
     text = bytes(value)
-    return int(text) if text.isdigit() and len(text) < 20 else _NOBODY
+    uid = int(text) if text.isdigit() and len(text) < 20 else _NOBODY
+    return uid if uid < _UID_END else _NOBODY
 
 
 def _last_seen(at_ms: int) -> str:

@@ -8,6 +8,7 @@ times, from any number of processes, and each step takes effect once.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.audit.entry import AuditAction, Entry
+from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import NotFound, PortcullisError
 from app.subjects.model import MOVES, RequestKind, RequestState, Step, SubjectRequest
 from app.subjects.tables import subject_request
 
-_OPEN = (RequestState.PENDING.value, RequestState.RUNNING.value)
+# Who the audit log says did it, when no person did.
+SYSTEM = "system"
 MAX_ATTEMPTS = 12
-_RING_AGAIN_MS = 10_000
+_OPEN = (RequestState.PENDING.value, RequestState.RUNNING.value)
+_FIRST_DELAY_MS, _LONGEST_DELAY_MS = 1_000, 600_000
 
 
 class LostClaim(PortcullisError):
@@ -42,42 +47,40 @@ class Claim:
 class RequestQueue:
     """The request table as a queue. `lease_ms` is how long a worker may be silent before another takes over."""
 
-    def __init__(self, database: Database, clock: Callable[[], int], lease_ms: int) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], int], lease_ms: int, audit: AuditLog | None = None
+    ) -> None:
         self._database = database
         self._clock = clock
         self._lease_ms = lease_ms
+        self._audit = audit or AuditLog(database)
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim lives without a sign of life."""
+        return self._lease_ms / 1_000
 
     def due(self, limit: int = 100) -> list[str]:
-        """Ids of requests that nobody works on and whose time has come; each is not offered again for ten seconds."""
-        now = self._clock()
-        ready = sa.and_(
-            subject_request.c.state.in_(_OPEN),
-            subject_request.c.next_due_ms <= now,
-            subject_request.c.lease_until_ms <= now,
-        )
+        """Ids of requests that nobody works on and whose time has come, the longest waiting first.
+
+        It only reads: `next_due_ms` also carries the end of the grace period and of a pause after a failure, so
+        ringing must not move it. Who rings remembers for itself what it rang.
+        """
+        oldest = sa.select(subject_request.c.id).where(self._ready(self._clock()))
+        ordered = oldest.order_by(subject_request.c.next_due_ms, subject_request.c.id).limit(limit)
         with self._database.read() as tx:
-            if tx.execute(sa.select(subject_request.c.id).where(ready).limit(1)).first() is None:
-                return []
-        with self._database.write() as tx:
-            oldest = sa.select(subject_request.c.id).where(ready).order_by(subject_request.c.next_due_ms).limit(limit)
-            ids = list(tx.execute(oldest.with_for_update(skip_locked=True)).scalars())
-            tx.execute(
-                sa.update(subject_request).where(subject_request.c.id.in_(ids)).values(next_due_ms=now + _RING_AGAIN_MS)
-            )
-        return ids
+            return list(tx.execute(ordered).scalars())
 
     def claim(self, request_id: str) -> Claim | None:
-        """Take the request. None when it is finished, not due yet (grace period) or somebody works on it."""
+        """Take the request. None when it is finished, not due yet (grace period) or somebody works on it.
+
+        A request whose workers died at every attempt never reaches `release`; its next claim ends it as FAILED.
+        """
         now = self._clock()
-        free = sa.and_(
-            subject_request.c.id == request_id,
-            subject_request.c.state.in_(_OPEN),
-            subject_request.c.lease_until_ms <= now,
-        )
         with self._database.write() as tx:
             row = tx.execute(
                 sa.update(subject_request)
-                .where(free)
+                .where(subject_request.c.id == request_id, self._ready(now))
                 .values(
                     fence=subject_request.c.fence + 1,
                     lease_until_ms=now + self._lease_ms,
@@ -85,49 +88,97 @@ class RequestQueue:
                 )
                 .returning(*subject_request.columns)
             ).first()
-        return None if row is None else Claim(as_request(row), row.fence)
+            if row is None:
+                return None
+            claim = Claim(as_request(row), row.fence)
+            if claim.request.attempts > MAX_ATTEMPTS:
+                self._fail(tx, claim, claim.request.error_code or "worker_died")
+                return None
+        return claim
 
     def hold(self, tx: Connection, claim: Claim) -> None:
         """Begin an effect: renew the lease, or raise `LostClaim` when the fence has been raised."""
-        mine = sa.and_(subject_request.c.id == claim.request.id, subject_request.c.fence == claim.fence)
-        renewed = tx.execute(
-            sa.update(subject_request).where(mine).values(lease_until_ms=self._clock() + self._lease_ms)
-        )
-        if renewed.rowcount != 1:
-            raise LostClaim("another worker holds this request")
+        self._set(tx, claim, lease_until_ms=self._clock() + self._lease_ms)
+
+    def renew(self, claim: Claim) -> None:
+        """Say that the worker lives, between effects. Raises `LostClaim`."""
+        with self._database.write() as tx:
+            self.hold(tx, claim)
+
+    def look(self, claim: Claim) -> SubjectRequest:
+        """The request as it stands. Raises `LostClaim` when it is somebody else's by now, or over."""
+        with self._database.read() as tx:
+            request = current(tx, claim.request.id)
+        if request.fence != claim.fence or request.state.value not in _OPEN:
+            raise LostClaim("the request is no longer this worker's")
+        return request
 
     def advance(
         self, tx: Connection, claim: Claim, step: Step, counts: Mapping[str, int] | None = None, **values: Any
     ) -> None:
         """Record that the work up to `step` is done, in the transaction of its effect. Resets the attempts."""
         if counts:
-            values["counts"] = json.dumps({**current(tx, claim.request.id).counts, **counts}, sort_keys=True)
+            values["counts"] = _merged(current(tx, claim.request.id).counts, counts)
         self._set(tx, claim, step=step.value, attempts=0, error_code=None, **values)
+
+    def tally(self, tx: Connection, claim: Claim, counts: Mapping[str, int]) -> None:
+        """Add to the counts in the transaction of a partial effect. Progress, so it resets the attempts too."""
+        before = current(tx, claim.request.id).counts
+        sums = {name: before.get(name, 0) + n for name, n in counts.items()}
+        self._set(tx, claim, attempts=0, counts=_merged(before, sums))
 
     def move(self, tx: Connection, claim: Claim, state: RequestState, **values: Any) -> None:
         """Change the state as `MOVES` allows; an ended request is no longer due."""
         before = current(tx, claim.request.id).state
         if state is not before and state not in MOVES[before]:
             raise LostClaim(f"a request cannot go from {before} to {state}")
-        if state in (RequestState.DONE, RequestState.FAILED):
-            values |= {"finished_ms": self._clock(), "next_due_ms": None, "lease_until_ms": 0}
-        self._set(tx, claim, state=state.value, **values)
+        ended = state in (RequestState.DONE, RequestState.FAILED)
+        self._set(tx, claim, state=state.value, **({**self._ended(), **values} if ended else values))
 
     def release(self, claim: Claim, error_code: str) -> bool:
-        """Give the request back after a failed attempt, to be due again later. False when attempts are used up."""
-        now = self._clock()
-        spent = claim.request.attempts >= MAX_ATTEMPTS
+        """Give the request back after a failed attempt, to be due again later; False when attempts are used up.
+
+        Then it is FAILED, visible with its error code, until an operator retries it. Raises `LostClaim`.
+        """
         with self._database.write() as tx:
             self.hold(tx, claim)
-            delay = min(1_000 * 2 ** min(claim.request.attempts, 9), 600_000)
-            self._set(tx, claim, error_code=error_code, lease_until_ms=0, next_due_ms=now + delay)
-        return not spent
+            attempts = current(tx, claim.request.id).attempts
+            if attempts >= MAX_ATTEMPTS:
+                self._fail(tx, claim, error_code)
+                return False
+            due = self._clock() + _delay_ms(attempts)
+            self._set(tx, claim, error_code=error_code, lease_until_ms=0, next_due_ms=due)
+        return True
+
+    def _fail(self, tx: Connection, claim: Claim, error_code: str) -> None:
+        # Also from PENDING, when not even the start succeeded: a request that cannot start must not wait unseen.
+        self._set(tx, claim, state=RequestState.FAILED.value, error_code=error_code, **self._ended())
+        request, facts = claim.request, {"error": error_code, "kind": claim.request.kind.value}
+        self._audit.stage(
+            tx,
+            Entry(AuditAction.REQUEST_FAILED, request.project_id, SYSTEM, self._clock(), obj=request.id, facts=facts),
+        )
+
+    def _ended(self) -> dict[str, Any]:
+        return {"finished_ms": self._clock(), "next_due_ms": None, "lease_until_ms": 0}
+
+    @staticmethod
+    def _ready(now: int) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            subject_request.c.state.in_(_OPEN),
+            subject_request.c.next_due_ms <= now,
+            subject_request.c.lease_until_ms <= now,
+        )
 
     @staticmethod
     def _set(tx: Connection, claim: Claim, **values: Any) -> None:
-        mine = sa.and_(subject_request.c.id == claim.request.id, subject_request.c.fence == claim.fence)
+        mine = sa.and_(
+            subject_request.c.id == claim.request.id,
+            subject_request.c.fence == claim.fence,
+            subject_request.c.state.in_(_OPEN),
+        )
         if tx.execute(sa.update(subject_request).where(mine).values(**values)).rowcount != 1:
-            raise LostClaim("another worker holds this request")
+            raise LostClaim("another worker holds this request, or it is over")
 
 
 def current(tx: Connection, request_id: str) -> SubjectRequest:
@@ -146,3 +197,13 @@ def as_request(row: Any) -> SubjectRequest:
     fields["step"] = Step(row.step)
     fields["counts"] = json.loads(row.counts)
     return SubjectRequest(**fields)
+
+
+def _merged(before: Mapping[str, int], counts: Mapping[str, int]) -> str:
+    return json.dumps({**before, **counts}, sort_keys=True)
+
+
+def _delay_ms(attempts: int) -> int:
+    # Doubled at each attempt, less up to a half: requests that failed together must not come back together.
+    longest: int = min(_FIRST_DELAY_MS * 2**attempts, _LONGEST_DELAY_MS)
+    return longest - random.randrange(longest // 2)  # noqa: S311 - spreads load, hides nothing

@@ -22,7 +22,7 @@ def _usable(value: str) -> None:
         raise ValidationError(f"must be at most {_MAX_ID_BYTES} bytes")
 
 
-def identifiers() -> fields.List:
+def identifiers() -> fields.Field[Any]:
     """A list of ids of people, in the body and never in a URL."""
     return fields.List(
         fields.String(validate=_usable),

@@ -1,4 +1,5 @@
-"""The policies that ship. Reading one is the only file access in this package, and it happens before any check."""
+"""The policies that ship. Reading one is the only file access in this package, and it happens before any
+check."""
 
 from __future__ import annotations
 

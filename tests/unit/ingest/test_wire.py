@@ -500,3 +500,16 @@ def test_the_boundary_scanner_agrees_with_the_parser(batch: list[Any]) -> None:
     dumped = json.dumps(batch).encode()
     scanned = list(decode(dumped[:-1] + b",NaN]").records)
     assert scanned[:-1] == list(decode(dumped).records) == batch
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_the_dialect_is_the_same_without_decoding(sender: str) -> None:
+    sent, _, bare, controls = SENDERS[sender]
+    assert wire.dialect(sent, LIMITS) == (controls, bare)
+
+
+def test_the_dialect_of_what_cannot_be_decoded() -> None:
+    assert wire.dialect(request(b"data=%5B&verbose=1", FORM), LIMITS) == (Controls(verbose=True), False)
+    assert wire.dialect(request(b"oops", JSON, query=b"strict=1", encoding="gzip"), LIMITS) == (Controls(strict=True), True)
+    assert wire.dialect(request(b"data=1&callback=%ff", FORM, query=b"verbose=1"), LIMITS) == (Controls(verbose=True), False)
+    assert wire.dialect(request(b"[", query=b"callback=%ff"), LIMITS) == (Controls(), True)

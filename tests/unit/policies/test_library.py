@@ -20,7 +20,8 @@ CASES = [(name, case) for name in library.names() for case in load(library.text(
 def test_every_shipped_policy_carries_cases_and_bears_the_name_of_its_file(name: str) -> None:
     policy = load(library.text(name))
     assert policy.name == name
-    assert policy.cases and all(rule.why for rule in policy.rules)
+    assert policy.cases
+    assert all(rule.why for rule in policy.rules)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}: {case.name}" for name, case in CASES])
