@@ -99,17 +99,22 @@ Portcullis is up at {settings.base_url}   (API: {settings.base_url}/docs)
 Credentials of the project `demo`: {credentials}
 
 Try next, in another terminal:
-  1. send an event that holds an e-mail address, and see what the policy makes of it:
-     curl -s {settings.base_url}/v1/check -H "Authorization: Bearer $(sed -n 's/.*"ingest_token": "\\(.*\\)".*/\\1/p' {credentials})" \\
-       -d '{{"events":[{{"event":"Sign up","properties":{{"distinct_id":"u1","email":"ada@example.com","plan":"pro"}}}}]}}'
+  1. ask what the policy makes of an event:
+     curl -s {settings.base_url}/v1/check -H "Authorization: Bearer {_token(credentials, "ingest")}" \\
+       -d '{{"events":[{{"event":"Sign up","properties":{{"distinct_id":"u1","email":"ada@example.com"}}}}]}}'
   2. pull the audit log:
-     curl -s {settings.base_url}/v1/audit/entries -H "Authorization: Bearer $(sed -n 's/.*"auditor_token": "\\(.*\\)".*/\\1/p' {credentials})"
+     curl -s {settings.base_url}/v1/audit/entries -H "Authorization: Bearer {_token(credentials, "auditor")}"
   3. see the whole story, with every claim checked:
      make demo
 
 Stop with Ctrl-C. Everything is kept in {settings.data_dir}.
 """
     )
+
+
+def _token(credentials: Path, role: str) -> str:
+    # A command that reads the file, so that no secret is printed.
+    return f"""$(sed -n 's/.*"{role}_token": "\\(.*\\)".*/\\1/p' {credentials})"""
 
 
 @cli.command()

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -195,6 +196,10 @@ def _faults() -> Iterator[None]:
             raise Unavailable("the database connection was lost", retry_after=_RETRY_AFTER) from None
         state = getattr(fault.orig, "sqlstate", None) or type(fault.orig).__name__
         raise DatabaseFault(f"the database refused a statement ({state})") from None
+    except psycopg.OperationalError:  # COPY speaks to the driver itself, which SQLAlchemy does not translate.
+        raise Unavailable("the database connection was lost", retry_after=_RETRY_AFTER) from None
+    except psycopg.Error as fault:
+        raise DatabaseFault(f"the database refused a statement ({fault.sqlstate})") from None
     except SQLAlchemyError as fault:
         raise DatabaseFault(f"the database layer failed ({type(fault).__name__})") from None
 

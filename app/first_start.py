@@ -20,6 +20,7 @@ CREDENTIALS = "credentials.json"
 DEMO_PROJECT = "demo"
 DEFAULT_POLICY = "gdpr-analytics"
 _ACTOR = "first_start"
+_TOKENS = (Role.ADMIN, Role.OFFICER, Role.AUDITOR, Role.INGEST)
 
 
 def make_data_folder(settings: Settings) -> None:
@@ -58,9 +59,9 @@ def _create(services: Services, tx: Connection) -> dict[str, Any]:
         "base_url": services.settings.base_url,
         "project_id": made.id,
         "project_token": made.token,
-        "api_secret": secret(Kind.PROJECT_SECRET, Role.ADMIN).secret,
+        "api_secret": secret(Kind.PROJECT_SECRET, Role.PIPELINE).secret,
         "service_account": {"username": account.username, "secret": account.secret},
-        **{f"{role.value}_token": secret(Kind.BEARER, role).secret for role in Role},
+        **{f"{role.value}_token": secret(Kind.BEARER, role).secret for role in _TOKENS},
     }
 
 

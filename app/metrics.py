@@ -41,9 +41,7 @@ class Metrics:
             ("verdict",),
             registry=self.registry,
         )
-        self.seconds = Histogram(
-            "portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry
-        )
+        self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
 
 

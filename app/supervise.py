@@ -87,9 +87,7 @@ def ensure_port_free(host: str, port: int, *, patience: float = 0.0) -> None:
 
 def _bind_problem(host: str, port: int) -> OSError | None:
     try:
-        for family, kind, proto, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
+        for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
             with socket.socket(family, kind, proto) as probe:
                 # A port in TIME_WAIT is free for a server; one that is listened on is refused all the same.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,9 +100,7 @@ def _bind_problem(host: str, port: int) -> OSError | None:
 
 def _port_refusal(host: str, port: int, problem: OSError) -> PortTaken:
     if problem.errno == errno.EADDRINUSE:
-        other = next(
-            (p for p in range(port + 1, min(port + 50, 65536)) if _bind_problem(host, p) is None), None
-        )
+        other = next((p for p in range(port + 1, min(port + 50, 65536)) if _bind_problem(host, p) is None), None)
         choice = f"stop the other program or set PORT={other}" if other else "stop the other program"
         return PortTaken(f"port {port} on {host} is in use", field="PORT", remedy=choice)
     if problem.errno in {errno.EACCES, errno.EPERM}:
@@ -230,9 +226,7 @@ def _signals() -> Iterator[_Inbox]:
     inbox = _Inbox(reader)
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     # A signal that is ignored on purpose, as nohup does with SIGHUP, stays ignored.
-    stops = [
-        s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN
-    ]
+    stops = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
     before = {s: signal.signal(s, inbox.count) for s in stops}
     before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
     try:

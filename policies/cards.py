@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from policies.text import in_hexadecimal
+
 # Prefix range (inclusive, compared at its own length) and allowed lengths.
 _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (4, 4, frozenset({13, 16, 19})),  # Visa
@@ -88,20 +90,6 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
         # cards.
         if count > 1 and lengths not in _GROUPINGS and not (whole and count == len(groups)):
             continue
-        if is_card("".join(text[a:b] for a, b in chosen)) and not _glued(text, chosen[0][0], chosen[-1][1]):
+        if is_card("".join(text[a:b] for a, b in chosen)) and not in_hexadecimal(text, chosen[0][0], chosen[-1][1]):
             return count
     return 0
-
-
-def _glued(text: str, start: int, end: int) -> bool:
-    """Whether hexadecimal letters touch the digits, as in a hash. A word such as ``card`` may touch them."""
-    return _hexadecimal(text[max(0, start - 24) : start][::-1]) or _hexadecimal(text[end : end + 24])
-
-
-def _hexadecimal(neighbours: str) -> bool:
-    letters = ""
-    for char in neighbours:
-        if not (char.isascii() and char.isalnum()):
-            break
-        letters += char
-    return bool(letters) and all(char in "0123456789abcdefABCDEF" for char in letters)

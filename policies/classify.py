@@ -8,13 +8,14 @@ property is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 import re2
 
-from policies.model import Reason, Rule, Scope
+from policies.model import Detector, Reason, Rule, Scope
 from policies.text import folded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
@@ -35,6 +36,9 @@ LINKS = frozenset(
 CLOCKS = frozenset({"time", "$time", "mp_processing_time_ms", "$mp_api_timestamp_ms"})
 HOUSEKEEPING = IDENTIFIERS | LINKS | CLOCKS | {"$insert_id"}
 IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge", "$opt_in"})
+
+# What a detector puts into a name is no part of the name: else ``[phone]`` would be matched by ``*phone*``.
+_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]")
 
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
@@ -178,7 +182,7 @@ class Classifier:
     def _resolved(self, parent: Place, key: str) -> Place:
         top = not parent.path
         role = _role(key) if top else Role.PLAIN
-        name = folded_name(key)
+        name = _PLACEHOLDER.sub("", folded_name(key)) if "[" in key else folded_name(key)
         path = name if top else f"{parent.path}.{name}"
         governing = self.governing(path, parent) if role is Role.PLAIN else None
         return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key))

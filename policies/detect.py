@@ -271,10 +271,12 @@ def _ipv6(text: str, start: int, end: int) -> Finding | None:
     if text[start] == ":" and text[start + 1 : start + 2] != ":":
         start += 1
     address = text[start:end]
-    if _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]) or len(address) > 45:
+    if len(address) > 45:
         return None
-    # ``Foo::Bar`` and ``dead::beef`` are names in programs far more often than addresses.
-    if not any(char.isdigit() for char in address) and len(address.replace("::", ":").split(":")) < 4:
+    # ``Foo::Bar``, ``std::a1`` and ``dead::beef`` are names in programs far more often than addresses.
+    short = len(address.replace("::", ":").split(":")) < 4
+    glued = _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])
+    if short and (glued or not any(char.isdigit() for char in address)):
         return None
     try:
         parsed = ipaddress.IPv6Address(address)

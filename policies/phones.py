@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import phonenumbers
 
 from policies.cover import Cover
+from policies.text import in_hexadecimal
 
 # Every pattern here is short and bounded, so that the standard engine is linear on any text and far cheaper
 # per match.
@@ -125,15 +126,8 @@ def _windows(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
         for count in range(min(_MAX_GROUPS, len(groups) - first), 1, -1):
             chosen = groups[first : first + count]
             start, end = chosen[0][0], chosen[-1][1]
-            if not _touches_word(text, start, end):
+            if not in_hexadecimal(text, start, end) and text[start - 1 : start] != "+":
                 yield start, end, tuple(text[a:b] for a, b in chosen)
-
-
-def _touches_word(text: str, start: int, end: int) -> bool:
-    """Whether a digit, a decimal point or a hexadecimal-looking letter touches the run, as in ids and
-    hashes."""
-    before, after = text[start - 1 : start], text[end : end + 1]
-    return (before.isascii() and before.isalnum()) or (after.isascii() and after.isalnum()) or before in ("_", "+")
 
 
 def _parsed(candidate: str, region: str | None) -> phonenumbers.PhoneNumber | None:

@@ -81,3 +81,18 @@ def views(text: str) -> list[str]:
             break
         found.append(decoded)
     return found
+
+
+def in_hexadecimal(text: str, start: int, end: int) -> bool:
+    """Whether the span is part of something like a hash: ASCII letters or digits touch it, all of them hexadecimal.
+    A word such as ``card`` or ``ext`` may touch it."""
+    return _is_hexadecimal(text[max(0, start - 24) : start][::-1]) or _is_hexadecimal(text[end : end + 24])
+
+
+def _is_hexadecimal(neighbours: str) -> bool:
+    letters = ""
+    for char in neighbours:
+        if not (char.isascii() and char.isalnum()):
+            break
+        letters += char
+    return bool(letters) and all(char in "0123456789abcdefABCDEF" for char in letters)

@@ -24,6 +24,7 @@ class Role(StrEnum):
     """A named set of permissions."""
 
     INGEST = "ingest"
+    PIPELINE = "pipeline"
     OFFICER = "officer"
     AUDITOR = "auditor"
     ADMIN = "admin"
@@ -31,6 +32,8 @@ class Role(StrEnum):
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.INGEST: frozenset({Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
+    # What a project secret has always been able to do: bulk in, bulk out.
+    Role.PIPELINE: frozenset({Permission.EVENTS_IMPORT, Permission.EVENTS_READ}),
     Role.OFFICER: frozenset(
         {
             Permission.SUBJECTS_READ,

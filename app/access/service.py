@@ -114,9 +114,7 @@ class Access:
         return Principal(
             id=columns[principal.c.id],
             role=Role(found.role),
-            project=Project(
-                columns[project.c.id], found.name, found.token, found.active_policy, found.store_url, found.region
-            ),
+            project=Project(columns[project.c.id], found.name, found.token, found.active_policy, found.store_url, found.region),
         )
 
     def _digest(self, secret: str) -> bytes:
@@ -137,9 +135,7 @@ class Access:
             store_url=None,
             region=region,
         )
-        tx.execute(
-            sa.insert(project).values(id=made.id, name=name, token=made.token, region=region, created_ms=self._clock())
-        )
+        tx.execute(sa.insert(project).values(id=made.id, name=name, token=made.token, region=region, created_ms=self._clock()))
         self._keyring.create(tx, made.id, self._clock())
         self._audit.stage(tx, Entry(AuditAction.PROJECT_CREATED, made.id, actor, self._clock(), obj=str(made.id)))
         return made
@@ -149,9 +145,7 @@ class Access:
     ) -> NewPrincipal:
         """A new credential. The secret is in the answer and nowhere else."""
         identity = f"{kind.value[:2]}_{secrets.token_hex(8)}"
-        username = (
-            f"{label or role.value}.{secrets.token_hex(3)}.mp-service-account" if kind is Kind.SERVICE_ACCOUNT else None
-        )
+        username = f"{label or role.value}.{secrets.token_hex(3)}.mp-service-account" if kind is Kind.SERVICE_ACCOUNT else None
         secret = secrets.token_hex(16) if kind is Kind.PROJECT_SECRET else f"pc_{secrets.token_urlsafe(32)}"
         tx.execute(
             sa.insert(principal).values(
@@ -165,9 +159,7 @@ class Access:
             )
         )
         facts = {"role": role.value, "kind": kind.value}
-        self._audit.stage(
-            tx, Entry(AuditAction.PRINCIPAL_CREATED, project_id, actor, self._clock(), obj=identity, facts=facts)
-        )
+        self._audit.stage(tx, Entry(AuditAction.PRINCIPAL_CREATED, project_id, actor, self._clock(), obj=identity, facts=facts))
         return NewPrincipal(identity, username, secret)
 
     def revoke(self, tx: Connection, principal_id: str) -> None:

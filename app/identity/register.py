@@ -78,9 +78,7 @@ def enrol(
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     done = tx.execute(insert(register).on_conflict_do_nothing(), rows)
     if done.rowcount == len(rows):
-        return {
-            identifier: Row(row["uid"], row["uid"], state) for (_, identifier), row in zip(wanted, rows, strict=True)
-        }
+        return {identifier: Row(row["uid"], row["uid"], state) for (_, identifier), row in zip(wanted, rows, strict=True)}
     return resolve(tx, keys, [identifier for _, identifier in wanted])
 
 
@@ -142,9 +140,7 @@ def set_state(
     if request_id is not None:
         values |= {"prior_state": register.c.state, "request_id": request_id}
     for chunk in _chunks(uids):
-        tx.execute(
-            sa.update(register).where(register.c.project_id == project_id, register.c.uid.in_(chunk)).values(values)
-        )
+        tx.execute(sa.update(register).where(register.c.project_id == project_id, register.c.uid.in_(chunk)).values(values))
 
 
 def restore_state(tx: Connection, project_id: int, request_id: str) -> int:

@@ -53,8 +53,7 @@ def append_events(
     ids = [event_ids(event.properties) for event in events]
     known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
     records = [
-        Record(Scope.EVENT, event.name, event.properties, _state(named, known))
-        for event, named in zip(events, ids, strict=True)
+        Record(Scope.EVENT, event.name, event.properties, _state(named, known)) for event, named in zip(events, ids, strict=True)
     ]
     decisions = policy.gate.check(records, CheckContext(keys.pseudonym))
     accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
@@ -192,8 +191,7 @@ def count_refusals(tx: Connection, project_id: int, reasons: Counter[str], now_m
     )
     day, shard = utc_day(now_ms), secrets.randbelow(REFUSAL_SHARDS)
     rows = [
-        {"project_id": project_id, "day": day, "reason": reason, "shard": shard, "n": n}
-        for reason, n in sorted(reasons.items())
+        {"project_id": project_id, "day": day, "reason": reason, "shard": shard, "n": n} for reason, n in sorted(reasons.items())
     ]
     tx.execute(statement, rows)
 

@@ -71,8 +71,7 @@ def _result(decision: Decision) -> dict[str, Any]:
         "verdict": decision.verdict.value,
         "event": {"event": decision.name, "properties": decision.properties} if kept else None,
         "remarks": [
-            {"rule": each.rule, "path": each.path, "action": each.action, "reason": each.reason}
-            for each in decision.remarks
+            {"rule": each.rule, "path": each.path, "action": each.action, "reason": each.reason} for each in decision.remarks
         ],
     }
 

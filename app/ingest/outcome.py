@@ -17,7 +17,7 @@ from app.ingest.values import Unfit
 Operation = tuple[str, Any]
 """Name and operand of one change to a profile or group."""
 
-TOKEN_MISSING = "token, missing or empty"
+TOKEN_MISSING = "token, missing or empty"  # noqa: S105 - a message, not a token
 """The live service's text for a record that names no project."""
 
 

@@ -60,9 +60,7 @@ def update_profiles(
             tally.changed += any(d is not None and d.verdict is Verdict.CHANGED for _, d in checked[i])
         else:
             most = Limits().profile_properties
-            tally.failures.append(
-                FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first")
-            )
+            tally.failures.append(FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first"))
     _store(tx, project_id, store, drafts, policy.version)
     return tally
 
@@ -92,9 +90,7 @@ def _check(
     return checked
 
 
-def _leaves_something(
-    checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally
-) -> bool:
+def _leaves_something(checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally) -> bool:
     """False when nothing of the update may take effect; counts why."""
     state = known[name].state if name in known else SubjectState.ACTIVE
     if state in (SubjectState.ERASING, SubjectState.ERASED, SubjectState.RESTRICTED):

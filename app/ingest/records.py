@@ -101,9 +101,7 @@ def pieces(payload: bytes, ndjson: bool, limits: Limits) -> list[Piece]:
 def _not_json(payload: bytes) -> NoReturn:
     if payload.startswith(_GZIP_MAGIC):
         raise BadJson("body is gzip without saying so: add the header Content-Encoding: gzip", field="body")
-    raise BadJson(
-        "payload is not JSON: send an array of records, one record, or one record a line", field="data"
-    )
+    raise BadJson("payload is not JSON: send an array of records, one record, or one record a line", field="data")
 
 
 def _array(payload: bytes, limits: Limits) -> list[Piece]:
@@ -147,9 +145,7 @@ def _lines(payload: bytes, limits: Limits) -> list[Piece]:
 
 def _count(records: int, limits: Limits) -> None:
     if records > limits.records:
-        raise TooManyRecords(
-            f"request exceeds max limit of {limits.records} records: send fewer at a time", field="data"
-        )
+        raise TooManyRecords(f"request exceeds max limit of {limits.records} records: send fewer at a time", field="data")
 
 
 def size(piece: Piece) -> int:

@@ -81,9 +81,7 @@ class Ingest:
         if by_token:
             with self._database.write() as tx:
                 for token, events in sorted(by_token.items()):
-                    found = project or self._project(
-                        tx, token, [index for index, _ in events], tally, "properties.token"
-                    )
+                    found = project or self._project(tx, token, [index for index, _ in events], tally, "properties.token")
                     if found is not None:
                         self._append(tx, found, [event for _, event in events], actor, tally)
         tally.failures.sort(key=lambda failure: failure.index)
@@ -165,9 +163,7 @@ class Ingest:
             tally.failures.extend(FailedRecord(index, "", field, f"'{field}' {_UNKNOWN_TOKEN}") for index in indexes)
             return None
 
-    def _stage(
-        self, tx: Connection, action: AuditAction, project_id: int, actor: str, version: int, part: Tally
-    ) -> None:
+    def _stage(self, tx: Connection, action: AuditAction, project_id: int, actor: str, version: int, part: Tally) -> None:
         facts = {"policy_version": str(version)}
         entry = Entry(action, project_id, actor, self._clock(), counts=part.counts(), facts=facts)
         self._audit.stage(tx, entry)

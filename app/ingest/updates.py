@@ -30,9 +30,7 @@ from app.ingest.values import (
 )
 
 
-def validate_update(
-    raw: Any, *, kind: Literal["profile", "group"], now_ms: int, limits: Limits
-) -> Update | Rejected:
+def validate_update(raw: Any, *, kind: Literal["profile", "group"], now_ms: int, limits: Limits) -> Update | Rejected:
     """`raw` as an update of a profile or a group. Never raises for a value that JSON can hold."""
     try:
         return _update(raw, kind, _update_rules(limits), now_ms)

@@ -61,18 +61,8 @@ VERBS = frozenset({"$identify", "$create_alias", "$merge"})
 """Events that only link ids. A project with simplified identity passes over them."""
 
 DISALLOWED_IDS = frozenset(
-    (
-        "00000000-0000-0000-0000-000000000000",
-        "anon",
-        "anonymous",
-        "nil",
-        "none",
-        "null",
-        "n/a",
-        "na",
-        "undefined",
-    )
-    + ("unknown", "<nil>", "0", "-1", "true", "false", "[]", "{}")
+    {"00000000-0000-0000-0000-000000000000", "anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined"}
+    | {"unknown", "<nil>", "0", "-1", "true", "false", "[]", "{}"}
 )
 """The 17 values that stand for nobody in particular. Compared without case; the sources do not say."""
 

@@ -122,9 +122,7 @@ def clean_text(text: str, rules: ValueRules) -> str:
 
 def _string(text: str, rules: ValueRules) -> str:
     text = clean_text(text, rules)
-    if len(text) * 4 <= rules.limits.string_bytes or (
-        len(text) <= rules.limits.string_bytes and text.isascii()
-    ):
+    if len(text) * 4 <= rules.limits.string_bytes or (len(text) <= rules.limits.string_bytes and text.isascii()):
         return text
     return text.encode()[: rules.limits.string_bytes].decode(errors="ignore")
 

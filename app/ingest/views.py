@@ -74,9 +74,7 @@ def _response(answer: Answer) -> Response:
 
 def _refusal(problem: Problem) -> Response:
     # The body may not have been read, so only the query says how the sender wants to be answered.
-    controls = Controls(
-        verbose=request.args.get("verbose", "0") not in ("", "0"), strict=request.args.get("strict") == "1"
-    )
+    controls = Controls(verbose=request.args.get("verbose", "0") not in ("", "0"), strict=request.args.get("strict") == "1")
     endpoint = cast(Endpoint, request.path.strip("/"))
     return _response(
         ingest_error(controls, endpoint, _bare(), problem.status, problem.code, problem.sentence, problem.retry_after)

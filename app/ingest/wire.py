@@ -63,9 +63,7 @@ Endpoint = Literal["track", "import", "engage", "groups"]
 _BOM = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 _WHITESPACE = b" \t\r\n"
-_NDJSON = frozenset(
-    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
-)
+_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +117,7 @@ def decode(request: WireRequest, limits: Limits) -> Batch:
     payload, bare = (body, True) if text is None else (_data_field(text), False)
     payload = payload.removeprefix(_BOM).strip(_WHITESPACE)
     if not payload:
-        raise MissingData(
-            "data, missing or empty", field="data", remedy="send a form field `data` or a JSON body"
-        )
+        raise MissingData("data, missing or empty", field="data", remedy="send a form field `data` or a JSON body")
     found = pieces(payload, bare and _media_type(request) in _NDJSON, limits)
     return Batch(Records(found), controls, bare, tuple(size(piece) for piece in found))
 
@@ -145,9 +141,7 @@ def query_pairs(query_string: str | bytes, limits: Limits) -> list[tuple[str, st
     lone surrogates (PEP 383), so that the one record they belong to can be told later. Raises `BadForm`."""
     raw = query_string.encode("latin-1", "replace") if isinstance(query_string, str) else query_string
     if raw.count(b"&") >= limits.form_fields:
-        raise BadForm(
-            f"form or query has more than {limits.form_fields} fields: send the records in the one field data"
-        )
+        raise BadForm(f"form or query has more than {limits.form_fields} fields: send the records in the one field data")
     fields = (part.partition(b"=") for part in raw.split(b"&") if part)
     return [(_unquoted(name), _unquoted(value)) for name, _, value in fields]
 
@@ -188,9 +182,7 @@ def _inflate(request: WireRequest, limits: Limits) -> bytes:
     if encoding in ("", "identity"):
         return request.body
     if encoding not in ("gzip", "x-gzip"):
-        raise UnsupportedEncoding(
-            "Content-Encoding is not supported: send gzip, once, or no encoding", field="Content-Encoding"
-        )
+        raise UnsupportedEncoding("Content-Encoding is not supported: send gzip, once, or no encoding", field="Content-Encoding")
     if not request.body and request.method == "GET":
         return b""
     inflater = zlib.decompressobj(wbits=31)
@@ -203,9 +195,7 @@ def _inflate(request: WireRequest, limits: Limits) -> bytes:
     if not inflater.eof:
         raise BadGzip("gzip body is cut short: send the whole stream", field="body")
     if inflater.unused_data:
-        raise BadGzip(
-            "gzip body has bytes after its end: send one gzip member and nothing else", field="body"
-        )
+        raise BadGzip("gzip body has bytes after its end: send one gzip member and nothing else", field="body")
     if inflated.startswith(_GZIP_MAGIC):
         raise BadGzip("gzip body holds gzip again: compress once", field="body")
     return inflated
@@ -219,9 +209,7 @@ def _form_pairs(request: WireRequest, body: bytes, limits: Limits) -> list[tuple
     # sendBeacon labels its form text/plain, and `curl -d` labels JSON as a form: the body's first bytes
     # decide.
     text = body.lstrip(_WHITESPACE)
-    labelled = _media_type(request) == "application/x-www-form-urlencoded" and not text.startswith(
-        (b"[", b"{", _BOM)
-    )
+    labelled = _media_type(request) == "application/x-www-form-urlencoded" and not text.startswith((b"[", b"{", _BOM))
     if not (labelled or text.startswith(b"data=")):
         return []
     return query_pairs(text, limits)

@@ -122,8 +122,7 @@ class Keyring:
             sa.select(wrapped_key).where(wrapped_key.c.project_id == project_id, wrapped_key.c.state == "primary")
         ).all()
         keys = {
-            row.purpose: self._master.unwrap(row.wrapped, f"project|{project_id}|{row.purpose}|{row.version}")
-            for row in rows
+            row.purpose: self._master.unwrap(row.wrapped, f"project|{project_id}|{row.purpose}|{row.version}") for row in rows
         }
         versions = {row.purpose: row.version for row in rows}
         missing = sorted(p.value for p in Purpose if p.value not in keys)

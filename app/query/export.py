@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
 
 from app.database import Database
 from app.events.port import EventQuery, EventRow, EventStore

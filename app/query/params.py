@@ -120,7 +120,9 @@ def _limit(text: str | None) -> int | None:
     if _PAGE.fullmatch(text) and 1 <= int(text) <= MOST_EVENTS:
         return int(text)
     raise InvalidInput(
-        f"limit is not a whole number from 1 to {MOST_EVENTS}", field="limit", remedy="leave it out to export all"
+        f"limit is not a whole number from 1 to {MOST_EVENTS}",
+        field="limit",
+        remedy="leave it out to export all",
     )
 
 
@@ -158,9 +160,7 @@ def _ids(sent: Mapping[str, str]) -> tuple[str, ...] | None:
     found = _json(several, "distinct_ids") if several else []
     ids = [text_id(each) for each in found] if isinstance(found, list) else [None]
     if None in ids:
-        raise InvalidInput(
-            "distinct_ids is not a list of ids", field="distinct_ids", remedy='send distinct_ids=["…","…"]'
-        )
+        raise InvalidInput("distinct_ids is not a list of ids", field="distinct_ids", remedy='send distinct_ids=["…","…"]')
     return _bounded([single, *ids] if single else ids, "distinct_ids", _MOST_IDS)
 
 

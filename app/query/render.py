@@ -57,9 +57,7 @@ def uids_of(events: Iterable[OpenEvent]) -> set[int]:
     return found
 
 
-def event_view(
-    event: OpenEvent, revealed: Mapping[int, Revealed], *, time_in_ms: bool = False
-) -> dict[str, Any] | None:
+def event_view(event: OpenEvent, revealed: Mapping[int, Revealed], *, time_in_ms: bool = False) -> dict[str, Any] | None:
     """`{"event": …, "properties": {…}}` as `msgspec.json.encode` takes it, or None when nobody may see it.
 
     `time` is Unix time in whole seconds, or milliseconds. An event of uid 0 belongs to nobody: its `distinct_id` is "".
@@ -81,17 +79,13 @@ def event_view(
     return {"event": row.name, "properties": properties}
 
 
-def event_line(
-    event: OpenEvent, revealed: Mapping[int, Revealed], *, time_in_ms: bool = False
-) -> bytes | None:
+def event_line(event: OpenEvent, revealed: Mapping[int, Revealed], *, time_in_ms: bool = False) -> bytes | None:
     """One line of an export, UTF-8 JSON without its newline, or None when nobody may see the event."""
     view = event_view(event, revealed, time_in_ms=time_in_ms)
     return None if view is None else msgspec.json.encode(view)
 
 
-def profile_view(
-    row: ProfileRow, revealed: Mapping[int, Revealed], only: Collection[str] | None = None
-) -> dict[str, Any] | None:
+def profile_view(row: ProfileRow, revealed: Mapping[int, Revealed], only: Collection[str] | None = None) -> dict[str, Any] | None:
     """`{"$distinct_id": …, "$properties": {…}}` as `msgspec.json.encode` takes it, or None when nobody may see it.
 
     `only` names the properties to show; None shows all. The id is the one that the profile is kept under: for a person

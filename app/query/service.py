@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,12 @@ class Query:
     """Streams exports and reads profiles in pages. Stateless but for its dependencies; safe to share between threads."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, stores: EventStores, audit: AuditLog, clock: Callable[[], int]
+        self,
+        database: Database,
+        keyring: Keyring,
+        stores: EventStores,
+        audit: AuditLog,
+        clock: Callable[[], int],
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -56,7 +61,7 @@ class Query:
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def export(self, by: Principal, params: ExportParams) -> Iterator[bytes]:
+    def export(self, by: Principal, params: ExportParams) -> Generator[bytes]:
         """Whole lines of JSON in time order, a thousand or so at a time. Close the iterator when you stop early.
 
         The audit entry of the beginning is committed before this returns, that of the end before the iterator ends.
@@ -71,7 +76,7 @@ class Query:
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
         return self._watched(by, export_id, EventExport(self._database, store, keys, params))
 
-    def _watched(self, by: Principal, export_id: str, export: EventExport) -> Iterator[bytes]:
+    def _watched(self, by: Principal, export_id: str, export: EventExport) -> Generator[bytes]:
         phase = "broken_off"
         try:
             yield from export.chunks()

@@ -55,9 +55,7 @@ def name_session(keys: ProjectKeys, ids: Collection[str] | None) -> str:
     return nonce + _seal(keys, nonce, ids)
 
 
-def measure(
-    rows: Iterable[ProfileRow], visible: Callable[[Sequence[int]], Collection[int]]
-) -> tuple[int, tuple[int, ...]]:
+def measure(rows: Iterable[ProfileRow], visible: Callable[[Sequence[int]], Collection[int]]) -> tuple[int, tuple[int, ...]]:
     """How many of `rows` (in order of `seq`) are visible, and where their pages end."""
     total, last, bounds = 0, 0, []
     for batch in batches(rows, PAGE_SIZE):
@@ -86,9 +84,7 @@ def keep(tx: Connection, project_id: int, session: Session, now_ms: int) -> None
     )
 
 
-def find(
-    tx: Connection, keys: ProjectKeys, session_id: str | None, ids: Collection[str] | None, now_ms: int
-) -> Session:
+def find(tx: Connection, keys: ProjectKeys, session_id: str | None, ids: Collection[str] | None, now_ms: int) -> Session:
     """A session of this project that lives and was made for these ids. Raises `InvalidInput`, always the same."""
     live = sa.select(query_session.c.total, query_session.c.bounds).where(
         query_session.c.project_id == keys.project_id,

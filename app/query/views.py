@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
-import msgspec
 from flask import Blueprint, Response, request
 
 from app.access.roles import Permission
@@ -49,7 +48,7 @@ def export() -> Response:
     response = _text(gzipped(lines) if packed else lines)
     if packed:
         response.headers["Content-Encoding"] = "gzip"
-    response.call_on_close(getattr(stream, "close"))
+    response.call_on_close(stream.close)
     return response
 
 
@@ -74,7 +73,9 @@ def _own_project(sent: Mapping[str, str]) -> None:
     # A service account that names its project in a form (wire section 2) is not checked before the body is read.
     if sent.get("project_id") not in (None, "", str(caller().project.id)):
         raise NotAllowed(
-            "this credential is not of that project", field="project_id", remedy="use a credential of the project"
+            "this credential is not of that project",
+            field="project_id",
+            remedy="use a credential of the project",
         )
 
 

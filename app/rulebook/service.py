@@ -84,31 +84,22 @@ class Rulebook:
         chosen = self._row(tx, project_id, version)
         tx.execute(sa.update(project).where(project.c.id == project_id).values(active_policy=version))
         facts = {"policy": chosen.name, "version": str(version), "digest": chosen.digest}
-        entry = Entry(
-            AuditAction.POLICY_ACTIVATED, project_id, actor, self._clock(), obj=f"policy/{version}", facts=facts
-        )
+        entry = Entry(AuditAction.POLICY_ACTIVATED, project_id, actor, self._clock(), obj=f"policy/{version}", facts=facts)
         self._audit.stage(tx, entry)
 
     def versions(self, tx: Connection, project_id: int) -> list[PolicyVersion]:
         """Every version, newest first."""
         active = self._active_version(tx, project_id)
         rows = tx.execute(
-            sa.select(policy_version)
-            .where(policy_version.c.project_id == project_id)
-            .order_by(policy_version.c.version.desc())
+            sa.select(policy_version).where(policy_version.c.project_id == project_id).order_by(policy_version.c.version.desc())
         )
-        return [
-            PolicyVersion(row.version, row.name, row.digest, row.text, row.created_ms, row.version == active)
-            for row in rows
-        ]
+        return [PolicyVersion(row.version, row.name, row.digest, row.text, row.created_ms, row.version == active) for row in rows]
 
     def active(self, tx: Connection, project_id: int) -> ActivePolicy:
         """The gate in force, read in this transaction so that it cannot be stale. Raises `Unavailable`: fail closed."""
         version = self._active_version(tx, project_id)
         if version is None:
-            raise Unavailable(
-                "the project has no active policy", remedy="activate one with `portcullis policy activate`"
-            )
+            raise Unavailable("the project has no active policy", remedy="activate one with `portcullis policy activate`")
         held = self._gates.get((project_id, version))
         if held is None:
             if len(self._gates) >= _KEPT_GATES:
@@ -130,9 +121,7 @@ class Rulebook:
     @staticmethod
     def _row(tx: Connection, project_id: int, version: int) -> sa.Row[Any]:
         found = tx.execute(
-            sa.select(policy_version).where(
-                policy_version.c.project_id == project_id, policy_version.c.version == version
-            )
+            sa.select(policy_version).where(policy_version.c.project_id == project_id, policy_version.c.version == version)
         ).first()
         if found is None:
             raise NotFound("no such policy version", field="version", remedy="list them with `portcullis policy list`")

@@ -41,9 +41,7 @@ def blueprint() -> Blueprint:
     """The routes of whoever writes policy."""
     routes = api_blueprint("policies", "Policy versions.")
     routes.route("/v1/policies", methods=["GET"])(routes.response(200, PolicyListSchema)(listing))
-    routes.route("/v1/policies", methods=["POST"])(
-        routes.arguments(NewPolicySchema)(routes.response(201, PolicySchema)(add))
-    )
+    routes.route("/v1/policies", methods=["POST"])(routes.arguments(NewPolicySchema)(routes.response(201, PolicySchema)(add)))
     routes.route("/v1/policies/<int:version>/activate", methods=["POST"])(routes.response(200, PolicySchema)(activate))
     return routes
 

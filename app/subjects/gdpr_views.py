@@ -8,8 +8,8 @@ from flask import Blueprint, Response, request
 
 from app.access.roles import Permission
 from app.audit.entry import iso
-from app.errors import InvalidInput, NotAllowed
-from app.http import app_dialect, caller, json_response, needs, services, speak
+from app.errors import Conflict, InvalidInput, NotAllowed
+from app.http import Problem, app_dialect, caller, json_response, needs, services, speak
 from app.subjects.model import RequestKind, RequestState, SubjectRequest
 from app.subjects.schemas import NewRequestSchema
 from app.subjects.service import Accepted, RequestStatus
@@ -56,9 +56,7 @@ def create_deletion() -> Response:
 def create_retrieval() -> Response:
     """Copy out everything held about people."""
     body = _body()
-    accepted = services().subjects.create_access(
-        caller(), body["distinct_ids"], body["compliance_type"], body["disclosure_type"]
-    )
+    accepted = services().subjects.create_access(caller(), body["distinct_ids"], body["compliance_type"], body["disclosure_type"])
     return _created(accepted)
 
 
@@ -88,9 +86,12 @@ def retrieval_archive(tracking_id: str) -> Response:
 
 @needs(Permission.SUBJECTS_WRITE)
 def cancel_deletion(tracking_id: str | None = None) -> Response:
-    """Take back a deletion that has not started: 204, or 409 once it has (Mixpanel answers 405 there)."""
+    """Take back a deletion that has not started: 204, or 405 once it has."""
     _check_token()
-    services().subjects.cancel(caller(), tracking_id or _tracking_id())
+    try:
+        services().subjects.cancel(caller(), tracking_id or _tracking_id())
+    except Conflict as refused:
+        return app_dialect(Problem(405, refused.code, refused.message, remedy=refused.remedy, allow="GET"))
     return Response(status=204)
 
 
@@ -105,9 +106,7 @@ def _tracking_id() -> str:
 def _check_token() -> None:
     token = request.args.get("token")
     if token is not None and token != caller().project.token:
-        raise NotAllowed(
-            "the token is of another project", field="token", remedy="use the token of the credential's project"
-        )
+        raise NotAllowed("the token is of another project", field="token", remedy="use the token of the credential's project")
 
 
 def _body() -> dict[str, Any]:
@@ -124,9 +123,7 @@ def _body() -> dict[str, Any]:
     mistakes = NewRequestSchema().validate(wanted)
     if mistakes:
         field, found = sorted(mistakes.items())[0]
-        raise InvalidInput(
-            f"{field} is not valid: {_first(found)}", field=field, remedy="see the GDPR section of the README"
-        )
+        raise InvalidInput(f"{field} is not valid: {_first(found)}", field=field, remedy="see the GDPR section of the README")
     return wanted
 
 

@@ -47,9 +47,7 @@ class Claim:
 class RequestQueue:
     """The request table as a queue. `lease_ms` is how long a worker may be silent before another takes over."""
 
-    def __init__(
-        self, database: Database, clock: Callable[[], int], lease_ms: int, audit: AuditLog | None = None
-    ) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], lease_ms: int, audit: AuditLog | None = None) -> None:
         self._database = database
         self._clock = clock
         self._lease_ms = lease_ms
@@ -113,9 +111,7 @@ class RequestQueue:
             raise LostClaim("the request is no longer this worker's")
         return request
 
-    def advance(
-        self, tx: Connection, claim: Claim, step: Step, counts: Mapping[str, int] | None = None, **values: Any
-    ) -> None:
+    def advance(self, tx: Connection, claim: Claim, step: Step, counts: Mapping[str, int] | None = None, **values: Any) -> None:
         """Record that the work up to `step` is done, in the transaction of its effect. Resets the attempts."""
         if counts:
             values["counts"] = _merged(current(tx, claim.request.id).counts, counts)

@@ -110,9 +110,7 @@ class Subjects:
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             known = register.resolve(tx, keys, wanted)
-            living = [
-                row for row in known.values() if row.uid is not None and row.person is not None and not row.hidden
-            ]
+            living = [row for row in known.values() if row.uid is not None and row.person is not None and not row.hidden]
             unknown = [each for each in wanted if each not in known]
             request = self._insert(tx, by, RequestKind.ACCESS, compliance, disclosure, len(wanted), len(unknown), 0)
             named = {row.uid for row in living if row.uid is not None}
@@ -154,9 +152,7 @@ class Subjects:
             "attempts": 0,
             "counts": "{}",
         }
-        return as_request(
-            tx.execute(sa.insert(subject_request).values(values).returning(*subject_request.columns)).one()
-        )
+        return as_request(tx.execute(sa.insert(subject_request).values(values).returning(*subject_request.columns)).one())
 
     def cancel(self, by: Principal, request_id: str) -> SubjectRequest:
         """Take back an erasure that has not started. Raises `Conflict` once a worker has begun."""
@@ -205,9 +201,7 @@ class Subjects:
             keys = self._keyring.of(tx, by.project.id)
             uids = _named(tx, request_id)
             revealed = register.reveal(tx, keys, uids)
-            ready = sa.select(archive.c.ready).where(
-                archive.c.request_id == request_id, archive.c.wrapped_key.is_not(None)
-            )
+            ready = sa.select(archive.c.ready).where(archive.c.request_id == request_id, archive.c.wrapped_key.is_not(None))
             return RequestStatus(
                 request,
                 tuple(sorted(revealed[uid].identifier for uid in uids if uid in revealed)),
@@ -336,17 +330,12 @@ def _name_subjects(tx: Connection, request: SubjectRequest, uids: set[int], *, n
     if uids:
         tx.execute(
             sa.insert(request_subject),
-            [
-                {"request_id": request.id, "uid": uid, "project_id": request.project_id, "named": named}
-                for uid in sorted(uids)
-            ],
+            [{"request_id": request.id, "uid": uid, "project_id": request.project_id, "named": named} for uid in sorted(uids)],
         )
 
 
 def _named(tx: Connection, request_id: str) -> list[int]:
-    rows = sa.select(request_subject.c.uid).where(
-        request_subject.c.request_id == request_id, request_subject.c.named.is_(True)
-    )
+    rows = sa.select(request_subject.c.uid).where(request_subject.c.request_id == request_id, request_subject.c.named.is_(True))
     return list(tx.execute(rows).scalars())
 
 

@@ -135,9 +135,7 @@ def certificate(request_id: Any) -> Response:
     """The signed certificate of a finished erasure: a C2SP note that verifies offline."""
     found = services().subjects.status(caller(), str(request_id), RequestKind.ERASURE).request
     if found.certificate is None:
-        raise Conflict(
-            f"the erasure is {found.state.value} and has no certificate yet", remedy="ask again once it is done"
-        )
+        raise Conflict(f"the erasure is {found.state.value} and has no certificate yet", remedy="ask again once it is done")
     return Response(found.certificate, mimetype="text/plain", headers={"Cache-Control": "no-store"})
 
 
@@ -159,12 +157,8 @@ def archive_response(request_id: str) -> Response:
     """Open, audit and stream an archive of the caller's project. Raises `NotFound`, `Conflict` or `Gone`."""
     found = services().subjects.status(caller(), request_id, RequestKind.ACCESS).request
     if found.finished_ms is None:
-        raise Conflict(
-            f"the request is {found.state.value}; its archive is not ready", remedy="ask again once it is done"
-        )
-    chunks = archive.open_archive(
-        services().database, services().keyring, services().audit, services().clock, found, caller().id
-    )
+        raise Conflict(f"the request is {found.state.value}; its archive is not ready", remedy="ask again once it is done")
+    chunks = archive.open_archive(services().database, services().keyring, services().audit, services().clock, found, caller().id)
     if chunks is None:
         raise NotFound("this request has no archive")
     headers = {

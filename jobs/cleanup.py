@@ -1,0 +1,46 @@
+"""What ends by itself: archives past their date, and quarantined events that nobody looked at."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app.audit.entry import AuditAction
+from app.bootstrap import Services
+from app.ingest.tables import quarantined
+from app.subjects.queue import current
+from app.subjects.service import destroy_archive
+from app.subjects.tables import archive
+from jobs import entries
+
+_AT_ONCE = 500
+
+
+def clean(services: Services) -> int:
+    """Destroy everything that has expired. Returns how many things that was; safe to run twice, and anywhere."""
+    return _expire_archives(services) + _expire_quarantine(services)
+
+
+def _expire_archives(services: Services) -> int:
+    expired = sa.and_(archive.c.expires_ms <= services.clock(), archive.c.wrapped_key.is_not(None))
+    with services.database.read() as tx:
+        ids = list(tx.execute(sa.select(archive.c.request_id).where(expired).limit(_AT_ONCE)).scalars())
+    for request_id in ids:
+        with services.database.write() as tx:
+            mine = sa.and_(archive.c.request_id == request_id, expired)
+            if tx.execute(sa.select(archive.c.request_id).where(mine).with_for_update()).first():
+                destroy_archive(tx, request_id)
+                entries.stage(services, tx, current(tx, request_id), AuditAction.ARCHIVE_EXPIRED)
+    return len(ids)
+
+
+def _expire_quarantine(services: Services) -> int:
+    if not _any_quarantine_expired(services):
+        return 0
+    with services.database.write() as tx:
+        return tx.execute(sa.delete(quarantined).where(quarantined.c.expires_ms <= services.clock())).rowcount
+
+
+def _any_quarantine_expired(services: Services) -> bool:
+    with services.database.read() as tx:
+        expired = sa.select(quarantined.c.id).where(quarantined.c.expires_ms <= services.clock())
+        return tx.execute(expired.limit(1)).first() is not None

@@ -1,0 +1,239 @@
+"""Erasing people: count, delete, verify, shred their keys, certify. `purge.py` is the step before the certificate.
+
+Where to look is never listed here: the places are those of the project's event store and of the generated data map, so
+a new table cannot be forgotten. The people are the register rows that carry the request's id; they keep their uids
+until the shredding, so every step finds the same people however often it is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from app.access.service import project_by_id
+from app.audit.entry import AuditAction
+from app.bootstrap import Services
+from app.database import Place, data_map
+from app.errors import PortcullisError
+from app.events.port import EventStore
+from app.identity import fence
+from app.identity import register as people
+from app.identity.tables import register
+from app.subjects import certificate
+from app.subjects.model import RequestState, Step
+from app.subjects.queue import Claim, current
+from jobs import entries
+from policies.model import SubjectState
+
+UIDS_AT_ONCE = 500
+ROWS_AT_ONCE = 1_000
+_MOST_ROUNDS = 5
+
+
+class StillThere(PortcullisError):
+    """Rows of an erased person were found again after every round of deletion. Nothing is shredded or certified."""
+
+    code = "verification_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One place of a project that holds personal data: how many rows of some uids are there, and how to delete some."""
+
+    name: str
+    count: Callable[[Connection, list[int]], int]
+    delete: Callable[[Connection, list[int], int], int]
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+def survey(services: Services, claim: Claim) -> None:
+    """START: count what is there before anything goes."""
+    found = _count_everywhere(services, claim)
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        services.queue.advance(tx, claim, Step.DELETE, {f"before.{name}": n for name, n in found.items()})
+
+
+def delete(services: Services, claim: Claim) -> None:
+    """DELETE: in every place, at most a thousand rows a transaction, each with its count."""
+    for place in locations(services, claim):
+        for uids in _pages(services, claim):
+            while _delete_some(services, claim, place, uids):
+                pass
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        services.queue.advance(tx, claim, Step.VERIFY)
+        counts = _phase(current(tx, claim.request.id).counts, "deleted")
+        entries.stage(services, tx, claim.request, AuditAction.ERASURE_DELETED, counts)
+
+
+def verify(services: Services, claim: Claim) -> None:
+    """VERIFY: count everywhere again, twice, in transactions of its own. Raises `StillThere` after five rounds."""
+    reached = _reach_everyone(services, claim)
+    left = [_count_everywhere(services, claim) for _ in range(2)]
+    found = {name: max(each[name] for each in left) for name in left[0]}
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        if reached or any(found.values()):
+            _delete_again(services, tx, claim)
+            return
+        services.queue.advance(tx, claim, Step.SHRED, {f"after.{name}": n for name, n in found.items()})
+        entries.stage(services, tx, claim.request, AuditAction.ERASURE_VERIFIED, found)
+
+
+def shred(services: Services, claim: Claim) -> None:
+    """SHRED: the register rows become tombstones; ids, keys, uids and audit references are gone with them."""
+    while _entomb_some(services, claim):
+        pass
+
+
+def certify(services: Services, claim: Claim) -> None:
+    """CERTIFY: sign what was done, in the transaction that ends the request."""
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        keys = services.keyring.of(tx, claim.request.project_id)
+        now = services.clock()
+        note = certificate.issue(current(tx, claim.request.id), now, keys.signing)
+        facts = {"sha256": certificate.digest(note)}
+        services.queue.advance(tx, claim, Step.FINISHED, certificate=note)
+        services.queue.move(tx, claim, RequestState.DONE, finished_ms=now)
+        entries.stage(services, tx, claim.request, AuditAction.ERASURE_CERTIFIED, facts=facts)
+
+
+# --- their effects ---------------------------------------------------------------------------------------------------
+
+
+def _delete_some(services: Services, claim: Claim, place: Location, uids: list[int]) -> int:
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        deleted = place.delete(tx, uids, ROWS_AT_ONCE)
+        if deleted:
+            services.queue.tally(tx, claim, {f"deleted.{place.name}": deleted})
+    return deleted
+
+
+def _delete_again(services: Services, tx: Connection, claim: Claim) -> None:
+    if current(tx, claim.request.id).counts.get("verify.rounds", 0) >= _MOST_ROUNDS:
+        raise StillThere("rows were found again after every round of deletion", remedy="find out who writes them")
+    services.queue.tally(tx, claim, {"verify.rounds": 1})
+    services.queue.advance(tx, claim, Step.DELETE)
+
+
+def _reach_everyone(services: Services, claim: Claim) -> int:
+    """Take ids into the request that belong to its people and are not in it. The fence keeps there from being any."""
+    request = claim.request
+    alias = register.alias("member")
+    missed = (
+        sa.select(register.c.uid)
+        .join(alias, sa.and_(alias.c.project_id == register.c.project_id, alias.c.person == register.c.person))
+        .where(
+            alias.c.project_id == request.project_id,
+            alias.c.request_id == request.id,
+            register.c.state.not_in((SubjectState.ERASING.value, SubjectState.ERASED.value)),
+        )
+        .distinct()
+    )
+    with services.database.read() as tx:
+        if tx.execute(missed.limit(1)).first() is None:
+            return 0
+    with services.database.write() as tx:
+        fence.enter_exclusive(tx, request.project_id)
+        services.queue.hold(tx, claim)
+        uids = list(tx.execute(missed).scalars())
+        people.set_state(tx, request.project_id, uids, SubjectState.ERASING, request_id=request.id)
+    return len(uids)
+
+
+def _entomb_some(services: Services, claim: Claim) -> bool:
+    request = claim.request
+    with services.database.write() as tx:
+        fence.enter_exclusive(tx, request.project_id)
+        services.queue.hold(tx, claim)
+        uids = people.uids_of_request(tx, request.project_id, request.id, UIDS_AT_ONCE)
+        if uids:
+            services.queue.tally(tx, claim, {"tombstones.register": people.entomb(tx, request.project_id, uids)})
+            return True
+        services.queue.advance(tx, claim, Step.PURGE)
+        counts = _phase(current(tx, request.id).counts, "tombstones")
+        entries.stage(services, tx, request, AuditAction.ERASURE_SHREDDED, counts)
+        return False
+
+
+# --- places and people -----------------------------------------------------------------------------------------------
+
+
+def locations(services: Services, claim: Claim) -> tuple[Location, ...]:
+    """Every place of the project but the register: the event store's own, then the rest of the data map."""
+    project_id = claim.request.project_id
+    with services.database.read() as tx:
+        store = services.stores.of(project_by_id(tx, project_id).store_url)
+    stored = [
+        Location(name, partial(_count_stored, store, name, project_id), partial(_delete_stored, store, name, project_id))
+        for name in store.places()
+    ]
+    mapped = [
+        Location(place.name, partial(_count_rows, place, project_id), partial(_delete_rows, place, project_id))
+        for place in data_map()
+        if place.name not in store.places() and place.table is not register
+    ]
+    return (*stored, *mapped)
+
+
+def _count_stored(store: EventStore, name: str, project_id: int, tx: Connection, uids: list[int]) -> int:
+    return store.count_subjects(tx, project_id, name, uids)
+
+
+def _delete_stored(store: EventStore, name: str, project_id: int, tx: Connection, uids: list[int], most: int) -> int:
+    return store.delete_subjects(tx, project_id, name, uids, most)
+
+
+def _count_rows(place: Place, project_id: int, tx: Connection, uids: list[int]) -> int:
+    rows = sa.select(sa.func.count()).select_from(place.table).where(_of(place, project_id, uids))
+    return int(tx.execute(rows).scalar_one())
+
+
+def _delete_rows(place: Place, project_id: int, tx: Connection, uids: list[int], most: int) -> int:
+    key = list(place.table.primary_key.columns)
+    some = sa.select(*key).where(_of(place, project_id, uids)).limit(most)
+    chosen: Any = sa.tuple_(*key).in_(some) if len(key) > 1 else key[0].in_(some)
+    return tx.execute(sa.delete(place.table).where(chosen)).rowcount
+
+
+def _of(place: Place, project_id: int, uids: list[int]) -> sa.ColumnElement[bool]:
+    return sa.and_(place.table.c.project_id == project_id, place.subject.in_(uids))
+
+
+def _count_everywhere(services: Services, claim: Claim) -> dict[str, int]:
+    """Rows by place, each page of uids in a transaction of its own."""
+    places = locations(services, claim)
+    found = dict.fromkeys((place.name for place in places), 0)
+    for uids in _pages(services, claim):
+        for place in places:
+            with services.database.read() as tx:
+                found[place.name] += place.count(tx, uids)
+    return found
+
+
+def _pages(services: Services, claim: Claim) -> Iterator[list[int]]:
+    """The uids of the request, some hundreds at a time, in uid order."""
+    request, after = claim.request, 0
+    mine = sa.select(register.c.uid).where(register.c.project_id == request.project_id, register.c.request_id == request.id)
+    while True:
+        page = mine.where(register.c.uid > after).order_by(register.c.uid).limit(UIDS_AT_ONCE)
+        with services.database.read() as tx:
+            uids = list(tx.execute(page).scalars())
+        if not uids:
+            return
+        yield uids
+        after = uids[-1]
+
+
+def _phase(counts: Any, phase: str) -> dict[str, int]:
+    return {name.partition(".")[2]: n for name, n in counts.items() if name.startswith(f"{phase}.")}

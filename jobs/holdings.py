@@ -1,0 +1,124 @@
+"""Everything held about the people of an access request, as records to write down: streamed, a few hundred people at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from app.access.service import Project
+from app.bootstrap import Services
+from app.events.port import EventQuery, EventRow
+from app.identity import register
+from app.identity.register import Revealed
+from app.ingest.tables import quarantined
+from app.keys.sealing import unseal
+from app.keys.service import ProjectKeys
+from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
+from app.subjects.model import SubjectRequest
+
+_UIDS_AT_ONCE = 500
+_ROWS_AT_ONCE = 1_000
+_DAY_MS = 86_400_000
+# CCPA section 1798.130(a)(2)(B): the twelve months before the request.
+_CCPA_LOOK_BACK_MS = 365 * _DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What one request may see, read through one transaction."""
+
+    services: Services
+    tx: Connection
+    project: Project
+    uids: list[int]
+    request: SubjectRequest
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Events of these people, oldest first within each few hundred people."""
+        store = self.services.stores.of(self.project.store_url)
+        earliest = self.request.created_ms - _CCPA_LOOK_BACK_MS if self.request.compliance_type == "CCPA" else None
+        for uids in self._few_people():
+            rows = store.scan(self.tx, self.project.id, EventQuery(from_ms=earliest, uids=uids))
+            for batch in _batches(rows):
+                revealed = self._reveal(uids_of(batch))
+                for event in batch:
+                    shown = event_view(event, revealed)
+                    if shown is not None:
+                        yield shown
+
+    def profiles(self) -> Iterator[dict[str, Any]]:
+        """Profiles of these people."""
+        store = self.services.stores.of(self.project.store_url)
+        for uids in self._few_people():
+            found = store.profiles_of(self.tx, self.project.id, uids)
+            revealed = self._reveal(set(found))
+            for uid in sorted(found):
+                shown = profile_view(found[uid], revealed)
+                if shown is not None:
+                    yield shown
+
+    def held_events(self) -> Iterator[dict[str, Any]]:
+        """Events of these people that wait in quarantine, opened."""
+        keys = self._keys()
+        for uids in self._few_people():
+            wanted = sa.select(quarantined).where(quarantined.c.project_id == self.project.id, quarantined.c.uid.in_(uids))
+            for row in self.tx.execute(wanted.order_by(quarantined.c.received_ms, quarantined.c.id)).all():
+                wrapped = register.subject_key_row(self.tx, self.project.id, row.uid)
+                if wrapped is not None:
+                    opened = unseal(keys.subject_key(row.uid, wrapped), row.sealed, f"quarantine|{row.id}")
+                    yield {"reason": row.reason, **self._with_ids(msgspec.json.decode(opened))}
+
+    def identifiers(self) -> Iterator[dict[str, Any]]:
+        """Every id that means one of these people."""
+        for uids in self._few_people():
+            for _, each in sorted(self._reveal(set(uids)).items()):
+                yield {"distinct_id": each.identifier, "canonical_id": each.canonical}
+
+    def categories(self) -> dict[str, Any]:
+        """Names of what is held, without values (disclosure type Categories)."""
+        names: dict[str, set[str]] = {}
+        for event in self.events():
+            names.setdefault(event["event"], set()).update(event["properties"])
+        profile = {name for each in self.profiles() for name in each["$properties"]}
+        return {"events": {name: sorted(names[name]) for name in sorted(names)}, "profile": sorted(profile)}
+
+    def sources(self) -> dict[str, int]:
+        """By what means events were collected (disclosure type Sources): the library that sent them, and how many."""
+        return dict(Counter(str(each["properties"].get("mp_lib", "unknown")) for each in self.events()))
+
+    def _with_ids(self, held: dict[str, Any]) -> dict[str, Any]:
+        properties = held["properties"]
+        uids = {properties[name] for name in ("$user_id", "$device_id") if isinstance(properties.get(name), int)}
+        revealed = self._reveal(uids)
+        for name in ("$user_id", "$device_id"):
+            shown = revealed.get(properties.pop(name, 0))
+            if shown is not None and not shown.hidden:
+                properties[name] = shown.identifier.removeprefix("$device:") if name == "$device_id" else shown.identifier
+        return held
+
+    def _few_people(self) -> Iterator[list[int]]:
+        for start in range(0, len(self.uids), _UIDS_AT_ONCE):
+            yield self.uids[start : start + _UIDS_AT_ONCE]
+
+    def _keys(self) -> ProjectKeys:
+        return self.services.keyring.of(self.tx, self.project.id)
+
+    def _reveal(self, uids: set[int]) -> Mapping[int, Revealed]:
+        return register.reveal(self.tx, self._keys(), uids)
+
+
+def _batches(rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
+    batch: list[OpenEvent] = []
+    for row in rows:
+        batch.append(open_event(row))
+        if len(batch) == _ROWS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,15 @@
+"""The only callables that are ever enqueued. RQ gets nothing back from them: what became of a request stands in SQL."""
+
+from __future__ import annotations
+
+import structlog
+
+from jobs import runtime, steps
+
+
+def run_request(request_id: str) -> None:
+    """Take the request as far as it goes. Never raises `Exception`: RQ would keep its text in Redis."""
+    try:
+        steps.run(runtime.services(), request_id)
+    except Exception as fault:
+        structlog.get_logger().error("request_not_run", fault=type(fault).__name__)
