@@ -31,12 +31,19 @@ _IDLE_S = 5
 
 
 class RequestWorker(Worker):
-    """An RQ worker whose horse never outlives it."""
+    """An RQ worker whose horse never outlives it, and which tells `asked_to_stop` when a signal asks it to stop."""
+
+    asked_to_stop: threading.Event
 
     def main_work_horse(self, *args: Any, **kwargs: Any) -> None:
         """In the child: ask the kernel to end it with its parent, then work."""
         die_with_parent()
         super().main_work_horse(*args, **kwargs)
+
+    def request_stop(self, signum: Any, frame: Any) -> None:
+        """Warm shutdown. RQ forgets that it was asked when no job is at hand, so the loop around it is told first."""
+        self.asked_to_stop.set()
+        super().request_stop(signum, frame)
 
 
 def poll(services: Services) -> int:
@@ -75,9 +82,8 @@ def listen(services: Services, redis_url: str, stop: threading.Event) -> None:
                 log_job_description=False,
                 disable_default_exception_handler=True,
             )
+            worker.asked_to_stop = stop
             worker.work(max_idle_time=_IDLE_S, logging_level="ERROR")
-            if worker._stop_requested:
-                stop.set()
         except RedisError as fault:
             structlog.get_logger().warning("redis_away", component="worker", fault=type(fault).__name__)
             _poll_safely(services)

@@ -45,9 +45,7 @@ def template_ready() -> Callable[[str], None]:
 
 
 @pytest.fixture
-def postgres_url(
-    postgres_server: servers.PostgresServer, template_ready: Callable[[str], None]
-) -> Iterator[str]:
+def postgres_url(postgres_server: servers.PostgresServer, template_ready: Callable[[str], None]) -> Iterator[str]:
     """A migrated database of the test's own, as a `postgresql+psycopg://` URL."""
     url = postgres_server.new_database(template_ready)
     yield url

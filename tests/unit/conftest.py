@@ -27,9 +27,7 @@ def _forbidden(what: str) -> Callable[..., Any]:
 def _read_only(really_open: Callable[..., Any]) -> Callable[..., Any]:
     def open_to_read(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
         if set(mode) & set("wax+") and file != os.devnull:
-            raise UnitTestDidIO(
-                "a file was opened for writing in a unit test; move the test to tests/integration"
-            )
+            raise UnitTestDidIO("a file was opened for writing in a unit test; move the test to tests/integration")
         return really_open(file, mode, *args, **options)
 
     return open_to_read

@@ -1,0 +1,144 @@
+"""Every mistake in a policy file is reported at once, where it stands, with what was probably meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.compile import compile_policy
+from policies.errors import PolicyInvalid, PolicyProblem, PolicySyntaxError
+from policies.load import load
+from policies.model import ActionKind, Detector, Geolocation, Hash, Mask, Policy, Rule, Scope, Sensitivity, Truncate
+
+RULE = "rules:\n  - {id: a, properties: x, category: user, sensitivity: internal, action: drop"
+
+
+def problems(text: str) -> list[PolicyProblem]:
+    with pytest.raises(PolicyInvalid) as caught:
+        load(text)
+    return list(caught.value.problems)
+
+
+def test_five_mistakes_are_reported_at_once_with_line_and_column() -> None:
+    text = """\
+policy: test
+unknwon_properties: allow
+detectors:
+  emial: redact
+rules:
+  - id: email
+    properties: [email]
+    category: user.contact.email
+    sensitivity: secret
+    action: hsah
+    classified: maybe
+  - id: email
+    properties: [phone]
+    category: user.contact
+    sensitivity: internal
+    action: {mask: {keep_last: two}}
+"""
+    found = [(one.line, one.column, one.path, one.hint) for one in problems(text)]
+    assert found == [
+        (2, 1, "", "did you mean `unknown_properties`?"),
+        (4, 3, "detectors", "did you mean `email`?"),
+        (9, 18, "rules[0].sensitivity", "one of public, internal, confidential, restricted"),
+        (10, 13, "rules[0].action", "did you mean `hash`?"),
+        (11, 17, "rules[0].classified", ""),
+        (12, 9, "rules[1].id", ""),
+        (16, 32, "rules[1].action.mask.keep_last", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "words"),
+    [
+        ("policy: a\npolicy: b", 2, 1, "`policy` is already given in line 1"),
+        ("description: x", 1, 1, "`policy` is missing"),
+        ("policy: [a]", 1, 9, "must be text, not a list"),
+        ("policy: A b", 1, 9, "joined by dashes"),
+        ("- policy", 1, 1, "must be a mapping, not a list"),
+        ("policy: a\nrules: {}", 2, 8, "must be a list, not a mapping"),
+        ("policy: a\nrules: [drop]", 2, 9, "must be a mapping, not a single value"),
+        ("policy: a\ngeolocation: city", 2, 14, "`city` is not available yet"),
+        ("policy: a\ndefault_region: usa", 2, 17, "country code"),
+        ("policy: a\ndetectors: {email: mask}", 2, 20, "needs a whole value"),
+        ("policy: a\n" + RULE + ", events: [x]}", 3, 89, "only events have names"),
+        ("policy: a\n" + RULE + ", scan: false}", 3, 87, "only a property that is kept"),
+        ("policy: a\n" + RULE.replace("x,", "distinct_id,") + "}", 3, 25, "belongs to the wire format"),
+        ("policy: a\n" + RULE.replace("x,", '"a[0].b",') + "}", 3, 25, "not a property path"),
+        ("policy: a\n" + RULE.replace("x,", "[],") + "}", 3, 25, "at least one property"),
+        ("policy: a\n" + RULE.replace("user,", "email,") + "}", 3, 38, "fideslang key"),
+        ("policy: a\n" + RULE.replace("drop", "truncate") + "}", 3, 75, "needs a length"),
+        ("policy: a\n" + RULE.replace("drop", "{truncate: {length: -1}}") + "}", 3, 95, "whole number from 0"),
+        ("policy: a\n" + RULE.replace("drop", "{drop: {x: 1}}") + "}", 3, 82, "`drop` has no settings"),
+        ("policy: a\n" + RULE.replace("drop", "{mask: {}, drop: {}}") + "}", 3, 75, "must be one action"),
+        ("policy: a\ncases: [{name: x, properties: {}, expect: {verdict: fine}}]", 2, 53, "unknown value `fine`"),
+    ],
+)
+def test_a_mistake_names_its_place(text: str, line: int, column: int, words: str) -> None:
+    assert [(one.line, one.column) for one in problems(text) if words in one.message] == [(line, column)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("policy: a\nrules: [", "not valid YAML"),
+        ("policy: a\x00", "character"),
+        ("a: &x [1]\nb: *x", "aliases"),
+        ("policy: !!python/object:os.system a", "tags"),
+        ("policy: a\n---\npolicy: b", "one policy"),
+        ("policy: " + "[" * 30_000, "deeper"),
+        ("policy: a #" + "x" * 300_000, "larger than 256 KiB"),
+        ("a: &a [x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: &d [*c,*c]", "aliases"),
+    ],
+)
+def test_dangerous_yaml_is_refused(text: str, words: str) -> None:
+    with pytest.raises(PolicySyntaxError) as caught:
+        load(text)
+    assert words in str(caught.value)
+    assert caught.value.problems[0].line >= 1
+
+
+def test_a_full_policy_is_read_as_written() -> None:
+    policy = load(
+        """\
+policy: full
+geolocation: off
+default_region: DE
+detectors: {email: hash, phone: keep}
+events: {allow: [A], block: "B*"}
+unknown_events: drop
+rules:
+  - {id: a, properties: [x, "y[].z"], scope: [event, group], category: user.name, sensitivity: restricted,
+     action: {hash: {purpose: join}}, classified: true, why: because}
+  - {id: b, properties: z, category: user, sensitivity: public, action: {mask: {keep_first: 1, keep_last: 2}}}
+  - {id: c, properties: w, category: user, sensitivity: public, action: {truncate: {length: 4}}}
+"""
+    )
+    assert policy.geolocation is Geolocation.OFF
+    assert dict(policy.detectors) == {
+        Detector.EMAIL: ActionKind.HASH,
+        Detector.PHONE: ActionKind.KEEP,
+        Detector.CARD: ActionKind.REDACT,
+        Detector.IP: ActionKind.REDACT,
+    }
+    assert (policy.allowed_events, policy.blocked_events) == (("A",), ("B*",))
+    assert policy.rules[0] == Rule(
+        "a",
+        ("x", "y[].z"),
+        "user.name",
+        Sensitivity.RESTRICTED,
+        Hash("join"),
+        (Scope.EVENT, Scope.GROUP),
+        classified=True,
+        why="because",
+    )
+    assert [rule.action for rule in policy.rules[1:]] == [Mask(1, 2), Truncate(4)]
+
+
+def test_a_policy_built_by_hand_is_held_to_the_same_rules() -> None:
+    twice = Rule("a", (), "user", Sensitivity.PUBLIC, Hash())
+    with pytest.raises(PolicyInvalid) as caught:
+        compile_policy(Policy("x", rules=(twice, twice), detectors=(), geolocation=Geolocation.CITY, default_region="?"))
+    assert len(caught.value.problems) == 9
