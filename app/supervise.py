@@ -114,7 +114,7 @@ def _port_refusal(host: str, port: int, problem: OSError) -> PortTaken:
 
 def listening(host: str, port: int) -> Callable[[], bool]:
     """A readiness check for `ChildSpec`: true once something accepts connections on `host`:`port`."""
-    target = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    target = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - never bound here
 
     def check() -> bool:
         try:
@@ -268,7 +268,8 @@ class _Child:
 
     def bury(self) -> str:
         """After the process ended: end what it left, plan the next life, and say how this one ended."""
-        assert self.process is not None
+        if self.process is None:
+            raise RuntimeError("a child that was never started cannot be buried")
         code, life = self.process.returncode, time.monotonic() - self.born
         _end_session(self.process.pid)
         self.process = None

@@ -43,7 +43,7 @@ class RequestWorker(Worker):
     def request_stop(self, signum: Any, frame: Any) -> None:
         """Warm shutdown. RQ forgets that it was asked when no job is at hand, so the loop around it is told first."""
         self.asked_to_stop.set()
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
 def poll(services: Services) -> int:

