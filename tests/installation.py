@@ -157,9 +157,7 @@ class Tenant:
 
     def put_in_force(self, text: str) -> int:
         """Add a policy and activate it through the API. Returns its version."""
-        answer = self.client.post(
-            "/v1/policies", json={"text": text, "activate": True}, headers=self.auth(Role.ADMIN)
-        )
+        answer = self.client.post("/v1/policies", json={"text": text, "activate": True}, headers=self.auth(Role.ADMIN))
         assert answer.status_code == 201, answer.status
         return int(answer.json["version"]) if answer.json else 0
 
@@ -186,9 +184,7 @@ class Installation:
             if policy is not None:
                 version = services.rulebook.add(tx, made.id, policy, author="test").version
                 services.rulebook.activate(tx, made.id, version, actor="test")
-            bearers = {
-                role.value: access.create_principal(tx, made.id, Kind.BEARER, role, actor="test") for role in Role
-            }
+            bearers = {role.value: access.create_principal(tx, made.id, Kind.BEARER, role, actor="test") for role in Role}
             account = access.create_principal(tx, made.id, Kind.SERVICE_ACCOUNT, Role.ADMIN, actor="test")
             secret = access.create_principal(tx, made.id, Kind.PROJECT_SECRET, Role.ADMIN, actor="test")
         return Tenant(
