@@ -8,6 +8,8 @@ Driver errors leave here as `Unavailable` or `DatabaseFault`, without the values
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ metadata = sa.MetaData(
 # A batch is one transaction; anything slower than this holds an erasure up, so it is refused and retried.
 _LOCK_TIMEOUT_MS = 10_000
 _RETRY_AFTER = 2
+_WAL_TRIES = 100
 
 
 class Holds(StrEnum):
@@ -165,8 +168,8 @@ def _engine(url: str, pool_size: int) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy says BEGIN; the driver must not.
+    _enter_wal(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "secure_delete=ON",
         "foreign_keys=ON",
@@ -175,6 +178,19 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "cache_size=-16000",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _enter_wal(connection: Any) -> None:
+    # The first change of a new file to WAL wants it alone and does not wait its turn: SQLite answers "locked" at once
+    # while another process does the same. Once it is done, asking again changes nothing and needs no lock.
+    for _ in range(_WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
