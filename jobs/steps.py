@@ -96,7 +96,10 @@ def _release(services: Services, claim: Claim, code: str) -> None:
         # Also when the database is what failed: the lease runs out, and the request is due again.
         log.warning("request_not_released", fault=fault.code)
     else:
-        log.warning("request_will_be_tried_again" if again else "request_failed")
+        if again:
+            log.warning("request_will_be_tried_again")
+        else:
+            log.error("request_failed")
 
 
 @contextmanager

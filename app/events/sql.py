@@ -36,9 +36,10 @@ class SqlEventStore:
         """Events in time order through a server-side cursor."""
         columns = [event.c[name] for name in _EVENT_COLUMNS]
         wanted = sa.select(*columns).where(event.c.project_id == project_id, *_conditions(query))
-        rows = tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(event.c.time_ms, event.c.dedup))
-        for row in rows:
-            yield EventRow(*row)
+        # Closed also when the reader stops early: an abandoned cursor would stay open on the server.
+        with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(event.c.time_ms, event.c.dedup)) as rows:
+            for row in rows:
+                yield EventRow(*row)
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """Profiles by uid, row-locked on PostgreSQL."""
@@ -77,9 +78,9 @@ class SqlEventStore:
         wanted = sa.select(profile).where(
             profile.c.project_id == project_id, profile.c.seq > after_seq, profile.c.seq <= up_to_seq
         )
-        rows = tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq))
-        for row in rows:
-            yield _profile(row)
+        with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq)) as rows:
+            for row in rows:
+                yield _profile(row)
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq` of the project."""

@@ -62,8 +62,11 @@ def _request(one: Installation, people: list[str], kind: str = "erasure") -> str
 
 
 def _state(one: Installation, request_id: str) -> str:
-    with suppress(OSError):
-        return str(Gate(one.credentials).get(f"/v1/requests/{request_id}", one.credentials.officer_token).json()["state"])
+    with suppress(OSError, http.client.HTTPException):
+        reply = Gate(one.credentials).get(f"/v1/requests/{request_id}", one.credentials.officer_token)
+        # A database that recovers from a kill may keep a reader waiting; then the answer is 503, and the next one comes.
+        assert reply.status in (200, 503), reply.status
+        return str(reply.json().get("state", "unreachable"))
     return "unreachable"
 
 
@@ -116,11 +119,13 @@ def test_a_request_completes_once_though_worker_and_dispatcher_are_killed(one):
     for (person,) in people:
         assert _send(one, person, f"v-{person}")
     requests = []
-    for each in people:
+    for n, each in enumerate(people):
         requests.append(_request(one, each))
         time.sleep(random.uniform(0, 0.08))
-        _kill(one, "jobs.worker")
-        if random.random() < 0.5:
+        # Not more often: a child that dies five times running within seconds is one that the supervisor gives up on.
+        if n % 2 == 0:
+            _kill(one, "jobs.worker")
+        if n % 3 == 0:
             _kill(one, "jobs.dispatcher")
     _finished(one, requests)
     for request_id in requests:
