@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 import re2
 
-from policies.model import Detector, Reason, Rule, Scope
+from policies.model import ActionKind, Detector, Reason, Rule, Scope
 from policies.text import folded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
@@ -56,6 +56,15 @@ class Role(Enum):
     INSERT_ID = auto()
 
 
+class Part(IntEnum):
+    """How the gate goes about a top-level property; a number, to index the parts of a plan with."""
+
+    TOUCHED = 0
+    CLOCK = 1
+    IDENTIFIER = 2
+    SCANNED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Governing:
     """A compiled rule: its place in the order of precedence, and the reason its remarks give."""
@@ -81,6 +90,8 @@ class Place:
     role: Role = Role.PLAIN
     top: bool = False
     suspicious: bool = False
+    part: Part = Part.SCANNED
+    root: bool = False
 
     @property
     def is_version(self) -> bool:
@@ -138,12 +149,13 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules")
+    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules", "_unknown")
 
-    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool]) -> None:
-        """Take the rules in order of precedence, the standing ones first, and the test for suspicious
-        names."""
+    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool], unknown: Part) -> None:
+        """Take the rules in order of precedence, the standing ones first, the test for suspicious names, and the
+        part of properties that no rule names."""
         self._is_suspicious = is_suspicious
+        self._unknown = unknown
         self._rules = tuple(
             Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
             for i, (rule, reason) in enumerate(rules)
@@ -160,7 +172,7 @@ class Classifier:
         """The place of a whole record, above its properties."""
         root = self._roots.get((scope, mask))
         if root is None:
-            root = Place("", scope, mask)
+            root = Place("", scope, mask, root=True)
             if len(self._roots) >= _MAX_CACHED:
                 self._roots.clear()
             self._roots[scope, mask] = root
@@ -180,12 +192,22 @@ class Classifier:
         return found
 
     def _resolved(self, parent: Place, key: str) -> Place:
-        top = not parent.path
+        top = parent.root
         role = _role(key) if top else Role.PLAIN
         name = _PLACEHOLDER.sub("", folded_name(key)) if "[" in key else folded_name(key)
         path = name if top else f"{parent.path}.{name}"
         governing = self.governing(path, parent) if role is Role.PLAIN else None
-        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key))
+        part = self._part(role, governing)
+        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key), part)
+
+    def _part(self, role: Role, governing: Governing | None) -> Part:
+        if role in _PART_OF_ROLE:
+            return _PART_OF_ROLE[role]
+        if role is not Role.PLAIN:
+            return Part.SCANNED
+        if governing is None:
+            return self._unknown
+        return Part.SCANNED if governing.rule.action.kind is ActionKind.KEEP else Part.TOUCHED
 
     def governing(self, path: str, parent: Place) -> Governing | None:
         """Precedence: the first rule, in the order standing rules then written rules, that names this path in
@@ -195,6 +217,9 @@ class Classifier:
             if entry.events is None or parent.mask >> index & 1:
                 return entry
         return parent.governing
+
+
+_PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER}
 
 
 def _tail(path: str) -> str:

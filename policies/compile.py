@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import msgspec
 
-from policies.classify import Classifier, EventPatterns
+from policies.classify import Classifier, EventPatterns, Part
 from policies.detect import Scanner
 from policies.errors import PolicyInvalid, PolicyProblem
 from policies.gate import EventTerms, Gate
 from policies.geolocate import AVAILABLE, standing_rules
-from policies.model import ActionKind, Detector, Policy, Reason
+from policies.model import ActionKind, Detector, Fallback, Policy, Reason
 from policies.phones import is_region
 from policies.walk import Terms
 
@@ -28,8 +28,9 @@ def compile_policy(policy: Policy) -> Gate:
     active = [detector for detector, action in detectors.items() if action is not ActionKind.KEEP]
     written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
     scanner = Scanner(active, policy.default_region)
+    unknown = Part.SCANNED if policy.unknown_properties is Fallback.ALLOW else Part.TOUCHED
     terms = Terms(
-        Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name),
+        Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown),
         scanner,
         detectors,
         policy.unknown_properties,

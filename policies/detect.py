@@ -47,6 +47,7 @@ JSON_STARTS = ("{", "[", '"')
 PLACEHOLDERS = {detector: f"[{detector.value}]" for detector in Detector}
 
 _MAX_PASSES = 8
+_SHORTEST_CARD = 13
 _SET_MEMORY = 256 << 20
 
 # What each form must contain, written over bytes (Latin-1) so that the automaton stays small. Every pattern
@@ -165,6 +166,9 @@ class Scanner:
 
     def is_doubtful(self, text: str) -> bool:
         """Whether a string may hold personal data or a JSON text; the cheap question before ``scrub``."""
+        if text.isalnum() and text.isascii() and len(text) < _SHORTEST_CARD:
+            # A plain word or a short number: nothing the detectors know is written without a sign or a separator.
+            return False
         return text.lstrip(BLANK)[:1] in JSON_STARTS or self.suspicion.any(text.encode("utf-8", "surrogatepass"))
 
     def scrub(self, text: str, replacement: Callable[[Finding], str], version: bool) -> str:

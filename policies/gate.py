@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
 
-from policies.classify import IDENTITY_EVENTS, EventPatterns, Place, Role
+from policies.classify import IDENTITY_EVENTS, EventPatterns, Part, Place
 from policies.consent import refusal
 from policies.model import (
     ActionKind,
@@ -58,15 +57,6 @@ class EventTerms:
     allowed: EventPatterns
     blocked: EventPatterns
     unknown: Fallback
-
-
-class _Part(Enum):
-    """The parts of a plan, in the order of its fields."""
-
-    TOUCHED = auto()
-    CLOCKS = auto()
-    IDENTIFIERS = auto()
-    SCANNED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +131,11 @@ class Gate:
 
     def _doubtful(self, plan: _Plan, properties: Any, sealed: bool) -> Collection[str]:
         """The keys outside the plan's rules whose values deserve the exact walk. Almost always none."""
-        found = [key for key in plan.clocks if type(properties[key]) not in _NUMBERS]
+        # Plain loops: this runs for every record, and a comprehension costs a call even when there is nothing in it.
+        found: list[str] = []
+        for key in plan.clocks:
+            if type(properties[key]) not in _NUMBERS:
+                found.append(key)
         for key in plan.identifiers:
             value = properties[key]
             if type(value) not in SCALARS or (not sealed and self._is_doubtful(value)):
@@ -204,35 +198,19 @@ class Gate:
         return None, Remark("unknown_events", "event", ActionKind.QUARANTINE, Reason.UNKNOWN_EVENT)
 
     def _plan(self, view: _View, keys: tuple[str, ...]) -> _Plan:
-        lists: dict[_Part, list[str]] = {part: [] for part in _Part}
-        suspicious = False
-        for key in keys:
-            place = self._terms.classifier.place(view.root, key)
-            suspicious = suspicious or place.suspicious
-            lists[self._part(place)].append(key)
-        touched, clocks, identifiers, scanned = map(tuple, lists.values())
+        place_of, root = self._terms.classifier.place, view.root
+        places = [place_of(root, key) for key in keys]
+        parts: tuple[list[str], ...] = tuple([] for _ in Part)
+        for key, place in zip(keys, places, strict=True):
+            parts[place.part].append(key)
+        touched, clocks, identifiers, scanned = map(tuple, parts)
+        suspicious = any(place.suspicious for place in places)
         plan = _Plan(touched, clocks, identifiers, scanned, _getter(scanned), suspicious)
         if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
             if len(view.plans) >= _MAX_PLANS:
                 view.plans.clear()
             view.plans[keys] = plan
         return plan
-
-    def _part(self, place: Place) -> _Part:
-        """Which part of a plan a top-level property belongs to."""
-        if place.role is Role.CLOCK:
-            return _Part.CLOCKS
-        if place.role is Role.IDENTIFIER:
-            return _Part.IDENTIFIERS
-        return _Part.TOUCHED if self._is_touched(place) else _Part.SCANNED
-
-    def _is_touched(self, place: Place) -> bool:
-        """Whether a top-level property needs the walk whatever its value is."""
-        if place.role is not Role.PLAIN:
-            return False
-        if place.governing is None:
-            return self._terms.unknown_properties is not Fallback.ALLOW
-        return place.governing.rule.action.kind is not ActionKind.KEEP
 
 
 def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:

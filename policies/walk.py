@@ -15,7 +15,7 @@ import msgspec
 
 from policies.classify import Classifier, Governing, Place, Role
 from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, Finding, Scanner
-from policies.model import ActionKind, Detector, Fallback, Reason, Remark, Scope
+from policies.model import ActionKind, Detector, Fallback, Mask, Reason, Remark, Scope, Truncate
 from policies.transform import CHANGING, Changing, PseudonymKey, changed
 
 MAX_DEPTH: Final = 20
@@ -194,8 +194,15 @@ class Walk:
                 value = self._changed(entry, action, value, path)
             if action.kind in _FINAL or not entry.rule.scan:
                 return value
+            if isinstance(action, Mask | Truncate):
+                # A placeholder may be longer than what it stands for, so the action has the last word.
+                found = self._scanned(place, value, path, depth)
+                return found if found is GONE else changed(action, entry.rule.category, found, self._key)
         elif not known and self._terms.unknown_properties is not Fallback.ALLOW:
             value = self._unknown(value, path)
+        return self._scanned(place, value, path, depth)
+
+    def _scanned(self, place: Place, value: Any, path: str, depth: int) -> Any:
         if isinstance(value, str):
             return self._text(place, value, path, depth)
         if type(value) in _NUMBERS:

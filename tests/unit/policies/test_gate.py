@@ -265,6 +265,19 @@ def test_what_an_action_leaves_is_still_scanned(checked: Any) -> None:
     assert (decision.properties["kept"], decision.properties["trusted"]) == ("[email]", mail)
 
 
+@pytest.mark.parametrize("outer", ["", " ", "\u200b", "[email]", "."])
+def test_a_name_that_folds_to_nothing_does_not_lift_its_parts_to_the_top(checked: Any, outer: str) -> None:
+    decision = checked("", {outer: {"distinct_id": "jane@example.com"}})
+    assert list(decision.properties.values()) == [{"distinct_id": "[email]"}]
+
+
+@pytest.mark.parametrize("action", ["{truncate: {length: 3}}", "{truncate: {length: 30}}", "{mask: {keep_first: 20}}"])
+def test_an_action_has_the_last_word_over_a_placeholder(checked: Any, action: str) -> None:
+    text = rules(f"a: action: {action}")
+    once = checked(text, {"a": "::1 jane@example.com and 203.0.113.9"}).properties
+    assert checked(text, once).verdict is Verdict.PASS
+
+
 def test_identifiers_are_left_to_the_register_on_the_ingest_path(checked: Any) -> None:
     ids = dict.fromkeys(("distinct_id", "$distinct_id", "$user_id", "$device_id"), "jane@example.com")
     assert checked(rules("*: action: drop"), {**ids, "x": 1}).properties == ids
