@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import structlog
-from flask import Blueprint as FlaskBlueprint
-from flask import Flask, Response, current_app, g, request
+from flask import Blueprint as FlaskBlueprint, Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 from werkzeug.exceptions import HTTPException
 

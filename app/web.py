@@ -15,13 +15,11 @@ from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
-from app.ingest import check_views as check
-from app.ingest import views as ingest
+from app.ingest import check_views as check, views as ingest
 from app.query import views as query
 from app.rulebook import views as rulebook
 from app.settings import Settings
-from app.subjects import gdpr_views as gdpr
-from app.subjects import views as subjects
+from app.subjects import gdpr_views as gdpr, views as subjects
 
 _VERSION = "0.1.0"
 

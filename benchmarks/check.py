@@ -19,10 +19,11 @@ import msgspec
 
 from policies import library
 from policies.compile import compile_policy
-from policies.gate import CheckContext, Gate
+from policies.context import CheckContext
+from policies.gate import Gate
 from policies.load import load
 from policies.model import Record, Scope, Verdict
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 EVENTS = 2_000
 WITH_PERSONAL_DATA = 0.08

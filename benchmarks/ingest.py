@@ -39,7 +39,7 @@ PASS_THROUGH = """
 policy: pass-through
 description: No rule and no detector; what is measured is everything else.
 unknown_properties: allow
-detectors: {email: keep, phone: keep, card: keep, ip: keep}
+detectors: keep
 rules: []
 """
 

@@ -21,8 +21,7 @@ from app.bootstrap import Services
 from app.database import Place, data_map
 from app.errors import PortcullisError
 from app.events.port import EventStore
-from app.identity import fence
-from app.identity import register as people
+from app.identity import fence, register as people
 from app.identity.tables import register
 from app.subjects import certificate
 from app.subjects.model import RequestState, Step

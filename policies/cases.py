@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from policies.cipher import ENCRYPTED_CODE, TOKEN_CODE, TokenKey
+from policies.context import CheckContext
 from policies.located import Located, Reader, json_value
-from policies.model import Case, Decision, Reason, Record, Scope, SubjectState, Verdict
-from policies.transform import PSEUDONYM_CODE
+from policies.model import Case, Decision, Policy, Reason, Record, Scope, Signal, SubjectState, Verdict
+from policies.pseudonym import PSEUDONYM_CODE, PseudonymKey
 
-_FIELDS = ("name", "scope", "event", "operation", "properties", "state", "expect")
+if TYPE_CHECKING:
+    from policies.gate import Gate
+
+T = TypeVar("T")
+
+_FIELDS = ("name", "scope", "event", "operation", "properties", "state", "time", "signals", "refused_purposes", "expect")
 _EXPECT_FIELDS = ("verdict", "event", "properties", "reasons")
-_ANY_PSEUDONYM = "<pseudonym>"
+# What depends on a key and cannot be written down, by the word that stands for any of it.
+_KEYED = {"<pseudonym>": PSEUDONYM_CODE, "<token>": TOKEN_CODE, "<encrypted>": ENCRYPTED_CODE}
+# 2026-06-15T12:00:00Z: the time of a case that names none, so that ages and periods can be written down.
+_CASE_TIME_MS = 1_781_524_800_000
+_CASE_KEY = bytes(range(32))
 
 
 def read_case(reader: Reader, node: Located, path: str) -> Case:
@@ -24,12 +38,36 @@ def read_case(reader: Reader, node: Located, path: str) -> Case:
         scope,
         reader.text(fields[needed], f"{path}.{needed}") if needed in fields else "",
         _object(reader, fields.get("properties"), f"{path}.properties"),
-        reader.member(fields["state"], f"{path}.state", SubjectState, SubjectState.ACTIVE)
+        state=reader.member(fields["state"], f"{path}.state", SubjectState, SubjectState.ACTIVE)
         if "state" in fields
         else SubjectState.ACTIVE,
+        time_ms=_time(reader, fields.get("time"), f"{path}.time"),
+        refused_purposes=frozenset(_listed(reader, fields.get("refused_purposes"), f"{path}.refused_purposes", reader.text)),
+        subject_key=_CASE_KEY,
     )
+
+    def signal(item: Located, at: str) -> Signal:
+        return reader.member(item, at, Signal, Signal.GPC)
+
     name = reader.text(fields["name"], f"{path}.name") if "name" in fields else ""
-    return _expecting(reader, fields.get("expect"), f"{path}.expect", name, record)
+    signals = frozenset(_listed(reader, fields.get("signals"), f"{path}.signals", signal))
+    return replace(_expecting(reader, fields.get("expect"), f"{path}.expect", name, record), signals=signals)
+
+
+def _listed(reader: Reader, node: Located | None, path: str, read: Callable[[Located, str], T]) -> tuple[T, ...]:
+    return () if node is None else reader.items(node, path, read, single=True)
+
+
+def _time(reader: Reader, node: Located | None, path: str) -> int:
+    """An ISO 8601 date or time, UTC unless it says otherwise, as Unix milliseconds."""
+    if node is None:
+        return _CASE_TIME_MS
+    try:
+        at = datetime.fromisoformat(reader.text(node, path))
+        return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
+    except ValueError:
+        reader.note(node, path, "must be a date or time", "for example `2026-06-15`")
+        return _CASE_TIME_MS
 
 
 def _expecting(reader: Reader, node: Located | None, path: str, name: str, record: Record) -> Case:
@@ -65,6 +103,17 @@ def _object(reader: Reader, node: Located | None, path: str) -> dict[str, Any]:
     return {name: json_value(value) for name, (_, value) in node.value.items()}
 
 
+def failures(policy: Policy, gate: Gate) -> Iterator[tuple[Case, tuple[str, ...]]]:
+    """Every case of ``policy`` that ``gate`` does not answer as written, with what differs. The keys are fixed ones, so
+    that nothing secret is needed to test a policy."""
+    for case in policy.cases:
+        context = CheckContext(PseudonymKey(1, _CASE_KEY), tokens=TokenKey(1, _CASE_KEY), signals=case.signals)
+        (decision,) = gate.check([case.record], context)
+        wrong = disagreements(case, decision)
+        if wrong:
+            yield case, wrong
+
+
 def disagreements(case: Case, decision: Decision) -> tuple[str, ...]:
     """What a decision got wrong about a case, as fields and never as values; empty when the case holds."""
     wrong = []
@@ -80,8 +129,8 @@ def disagreements(case: Case, decision: Decision) -> tuple[str, ...]:
 
 
 def _agrees(expected: Any, found: Any) -> bool:
-    if expected == _ANY_PSEUDONYM:
-        return isinstance(found, str) and PSEUDONYM_CODE.fullmatch(found) is not None
+    if isinstance(expected, str) and expected in _KEYED:
+        return isinstance(found, str) and _KEYED[expected].fullmatch(found) is not None
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(_agrees(value, found[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(found, list):

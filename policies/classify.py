@@ -93,12 +93,6 @@ class Place:
     part: Part = Part.SCANNED
     root: bool = False
 
-    @property
-    def is_version(self) -> bool:
-        """Whether the name says that the value is a version number, which may look like an address or a
-        phone."""
-        return self.path.endswith("version")
-
 
 class EventPatterns:
     """Globs over whole event names, compared in folded form."""

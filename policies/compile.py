@@ -9,12 +9,13 @@ from dataclasses import replace
 import msgspec
 
 from policies.classify import Classifier, EventPatterns, Part
-from policies.detect import Scanner
+from policies.consent import ConsentTerms
+from policies.detect import Scanner, is_region
 from policies.errors import PolicyInvalid, PolicyProblem
+from policies.filters import CompiledFilter
 from policies.gate import EventTerms, Gate
-from policies.geolocate import AVAILABLE, standing_rules
-from policies.model import ActionKind, Detector, Fallback, Policy, Reason
-from policies.phones import is_region
+from policies.geolocate import standing_rules
+from policies.model import Detector, DetectorTerms, Fallback, Policy, Reason
 from policies.walk import Terms
 
 
@@ -24,19 +25,23 @@ def compile_policy(policy: Policy) -> Gate:
     problems = tuple(_problems(policy))
     if problems:
         raise PolicyInvalid(problems)
-    detectors = {Detector(detector): ActionKind(action) for detector, action in policy.detectors}
-    active = [detector for detector, action in detectors.items() if action is not ActionKind.KEEP]
-    written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
-    scanner = Scanner(active, policy.default_region)
-    unknown = Part.SCANNED if policy.unknown_properties is Fallback.ALLOW else Part.TOUCHED
-    terms = Terms(
-        Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown),
-        scanner,
-        detectors,
-        policy.unknown_properties,
+    detectors = dict(policy.detectors)
+    scanner = Scanner(detectors, policy.default_region)
+    terms = Terms(classifier(policy, scanner), scanner, detectors, policy.unknown_properties, policy.default_region)
+    events = EventTerms(
+        EventPatterns(policy.allowed_events),
+        EventPatterns(policy.blocked_events),
+        policy.unknown_events,
+        tuple(map(CompiledFilter, policy.drop_filters)),
     )
-    events = EventTerms(EventPatterns(policy.allowed_events), EventPatterns(policy.blocked_events), policy.unknown_events)
-    return Gate(policy.name, digest(policy), terms, events)
+    return Gate(policy.name, digest(policy), terms, events, ConsentTerms(policy.consent), policy.geolocation)
+
+
+def classifier(policy: Policy, scanner: Scanner) -> Classifier:
+    """Which rule governs which property, the standing rules first."""
+    written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
+    unknown = Part.SCANNED if policy.unknown_properties.otherwise is Fallback.ALLOW else Part.TOUCHED
+    return Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown)
 
 
 def digest(policy: Policy) -> str:
@@ -56,8 +61,9 @@ def _problems(policy: Policy) -> list[PolicyProblem]:
             found.append(PolicyProblem(0, 0, f"rules[{index}].properties", "a rule names at least one property"))
     missing = set(Detector) - {detector for detector, _ in policy.detectors}
     found += [PolicyProblem(0, 0, "detectors", f"no action for {name}") for name in sorted(missing)]
-    if policy.geolocation not in AVAILABLE:
-        found.append(PolicyProblem(0, 0, "geolocation", f"{policy.geolocation} is not available yet", "use off"))
+    for name, terms in policy.detectors:
+        if not (isinstance(terms, DetectorTerms) and 0 <= terms.confidence <= 1):
+            found.append(PolicyProblem(0, 0, f"detectors.{name}", "a confidence lies between 0 and 1"))
     if not is_region(policy.default_region):
         found.append(PolicyProblem(0, 0, "default_region", "not a region with a numbering plan"))
     return found

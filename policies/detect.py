@@ -12,15 +12,15 @@ from __future__ import annotations
 import html
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import re2
 
 from policies.cards import card_spans, is_card
 from policies.cover import Cover
-from policies.model import Detector, Reason
-from policies.phones import PhoneReader
+from policies.model import ActionKind, Detector, DetectorTerms, Reason, Sensitivity
+from policies.phones import PhoneReader, is_region
 from policies.text import fold, views
 
 CATEGORIES = {
@@ -37,6 +37,15 @@ REASONS = {
     Detector.CARD: Reason.DETECTED_CARD,
     Detector.IP: Reason.DETECTED_IP,
 }
+
+SENSITIVITIES = {
+    Detector.EMAIL: Sensitivity.CONFIDENTIAL,
+    Detector.PHONE: Sensitivity.CONFIDENTIAL,
+    Detector.CARD: Sensitivity.RESTRICTED,
+    Detector.IP: Sensitivity.INTERNAL,
+}
+
+__all__ = ["BLANK", "CATEGORIES", "JSON_STARTS", "PLACEHOLDERS", "REASONS", "SENSITIVITIES", "Finding", "Scanner", "is_region"]
 
 BLANK = "\ufeff \t\r\n\x0b\x0c\xa0\u200b"
 """What may stand before a JSON text without making it less readable to a lenient parser."""
@@ -157,10 +166,10 @@ class Scanner:
 
     __slots__ = ("_detectors", "_phones", "suspicion")
 
-    def __init__(self, detectors: Collection[Detector], default_region: str) -> None:
+    def __init__(self, terms: Mapping[Detector, DetectorTerms], default_region: str) -> None:
         """Compile for the detectors that are switched on and the region of numbers written without a
         country."""
-        self._detectors = frozenset(detectors)
+        self._detectors = frozenset(each for each, its in terms.items() if its.action is not ActionKind.KEEP)
         self._phones = PhoneReader(default_region)
         self.suspicion = Suspicion(self._detectors)
 
@@ -171,31 +180,31 @@ class Scanner:
             return False
         return text.lstrip(BLANK)[:1] in JSON_STARTS or self.suspicion.any(text.encode("utf-8", "surrogatepass"))
 
-    def scrub(self, text: str, replacement: Callable[[Finding], str], version: bool) -> str:
+    def scrub(self, text: str, replacement: Callable[[Finding], str], name: str = "") -> str:
         """``text`` with every finding replaced; the same object when there is none.
 
         Every plain form of the text is searched (folded, percent-decoded). Where only a plain form shows
-        something, that form is what remains. ``version`` says that the value is expected to be a version
-        number. Raises ValueError for a text that does not come to rest, so that the record is refused.
+        something, that form is what remains. ``name`` is that of the property; one that ends in ``version`` holds a
+        version number. Raises ValueError for a text that does not come to rest, so that the record is refused.
         """
         for _ in range(_MAX_PASSES):
-            form, found = self._first_showing(text, version)
+            form, found = self._first_showing(text, name)
             if not found:
                 return text
             text = _replaced(form, found, replacement)
         raise ValueError("a text keeps showing new findings")
 
-    def _first_showing(self, text: str, version: bool) -> tuple[str, list[Finding]]:
+    def _first_showing(self, text: str, name: str) -> tuple[str, list[Finding]]:
         for form in views(text):
-            found = self.find(form, version)
+            found = self.find(form, name)
             if found:
                 return form, found
         return text, []
 
-    def find(self, text: str, version: bool = False) -> list[Finding]:
+    def find(self, text: str, name: str = "") -> list[Finding]:
         """Everything exact detectors see in this very text, in order and without overlaps."""
         wanted = self.suspicion.of(text)
-        if not wanted or (version and _VERSION.fullmatch(text)):
+        if not wanted or (name.endswith("version") and _VERSION.fullmatch(text)):
             return []
         covered = Cover(text)
         found = [
@@ -206,7 +215,7 @@ class Scanner:
             found += [one for one in self._phone_numbers(text, covered) if covered.take(one.start, one.end)]
         return sorted(found, key=lambda one: one.start)
 
-    def number(self, value: float) -> Finding | None:
+    def number(self, value: float, name: str = "") -> Finding | None:  # noqa: ARG002
         """The card number that a JSON number is, if it is one."""
         if Detector.CARD not in self._detectors or not 10**12 <= abs(value) < 10**19:
             return None

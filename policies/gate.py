@@ -10,53 +10,45 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from policies.classify import IDENTITY_EVENTS, EventPatterns, Part, Place
-from policies.consent import refusal
+from policies.consent import ConsentTerms
+from policies.context import CheckContext
+from policies.filters import CompiledFilter
+from policies.geolocate import looked_up
 from policies.model import (
     ActionKind,
     Decision,
     Fallback,
+    Geolocation,
     Reason,
     Record,
     Remark,
     Scope,
-    SubjectState,
+    Unknown,
     Verdict,
 )
-from policies.transform import PseudonymKey
-from policies.walk import SCALARS, Refused, Terms, Walk
+from policies.walk import SCALARS, Refused, Terms, Walk, fallback_of
 
 _MAX_VIEWS = 4_096
 _MAX_PLANS = 8_192
 _MAX_PLANNED_KEYS = 300
 _MAX_CACHED_NAME = 128
 _NUMBERS = frozenset({int, float})
-
-
-@dataclass(frozen=True, slots=True)
-class CheckContext:
-    """What a check needs besides the policy.
-
-    ``identifiers`` ``sealed``: the register replaces ``distinct_id``, ``$distinct_id``, ``$user_id`` and
-    ``$device_id`` of events, so they are left alone. ``exposed``: the caller stores elsewhere, and ids that
-    hold personal data become pseudonyms.
-    """
-
-    pseudonyms: PseudonymKey
-    identifiers: Literal["sealed", "exposed"] = "sealed"
+_ADDRESSES = ("ip", "$ip")
 
 
 @dataclass(frozen=True, slots=True)
 class EventTerms:
-    """Which event names are allowed, blocked, and what becomes of the rest."""
+    """Which events are allowed, blocked, filtered out, and what becomes of the rest."""
 
     allowed: EventPatterns
     blocked: EventPatterns
-    unknown: Fallback
+    unknown: Unknown
+    filters: tuple[CompiledFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,8 @@ class _View:
 
     root: Place
     refused: Remark | None
-    held: Remark | None
+    unknown: bool
+    filters: tuple[CompiledFilter, ...]
     suspicious: bool
     plans: dict[tuple[str, ...], _Plan]
 
@@ -88,14 +81,18 @@ class Gate:
     ``name`` is the policy's; ``digest`` is the SHA-256, in hexadecimal, of its canonical form.
     """
 
-    __slots__ = ("_encode", "_events", "_plans", "_terms", "_views", "digest", "name")
+    __slots__ = ("_consent", "_encode", "_events", "_ladder", "_plans", "_terms", "_views", "digest", "name")
 
-    def __init__(self, name: str, digest: str, terms: Terms, events: EventTerms) -> None:
+    def __init__(
+        self, name: str, digest: str, terms: Terms, events: EventTerms, consent: ConsentTerms, ladder: Geolocation
+    ) -> None:
         """Take the compiled parts."""
         self.name = name
         self.digest = digest
         self._terms = terms
         self._events = events
+        self._consent = consent
+        self._ladder = ladder
         self._encode = msgspec.json.Encoder().encode
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
         self._plans: dict[tuple[Scope, int], dict[tuple[str, ...], _Plan]] = {}
@@ -115,19 +112,27 @@ class Gate:
         return decisions
 
     def _checked(self, record: Record, context: CheckContext) -> Decision:
-        if record.state is not SubjectState.ACTIVE:
-            return _dropped(_refused_by_consent(record.state))
+        refused = self._consent.refusal(record, context.signals)
+        if refused is not None:
+            return _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
         name, properties = record.name, record.properties
         view = self._views[record.scope].get(name) or self._view(record.scope, name)
         if view.refused is not None:
             return _dropped(view.refused)
+        for each in view.filters:
+            if each.catches(properties):
+                return _dropped(each.remark)
         keys = tuple(properties)
         plan = view.plans.get(keys) or self._plan(view, keys)
         sealed = context.identifiers == "sealed" and record.scope is Scope.EVENT
         doubtful = keys if plan.suspicious else self._doubtful(plan, properties, sealed)
-        if not (doubtful or plan.touched or view.suspicious or view.held):
-            return Decision(Verdict.PASS, name, dict(properties), ())
-        return self._walked(record, context, view, (*plan.touched, *doubtful))
+        if not (doubtful or plan.touched or view.suspicious or view.unknown):
+            decision = Decision(Verdict.PASS, name, dict(properties), ())
+        else:
+            decision = self._walked(record, context, view, (*plan.touched, *doubtful))
+        if self._ladder is Geolocation.OFF or context.places is None:
+            return decision
+        return self._located(record, context, decision)
 
     def _doubtful(self, plan: _Plan, properties: Any, sealed: bool) -> Collection[str]:
         """The keys outside the plan's rules whose values deserve the exact walk. Almost always none."""
@@ -162,22 +167,52 @@ class Gate:
         return type(value) not in SCALARS
 
     def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
-        walk = Walk(self._terms, context.pseudonyms, context.identifiers, record.scope)
+        walk = Walk(self._terms, context, record)
         name = walk.name(record.name) if view.suspicious else record.name
-        if view.held is not None:
-            walk.remarks.append(view.held)
         properties = walk.members(record.properties, keys, view.root)
+        if view.unknown:
+            self._judge_unknown(walk)
         verdict = Verdict.CHANGED if walk.remarks else Verdict.PASS
-        if walk.quarantined or view.held is not None:
+        if walk.quarantined:
             verdict = Verdict.QUARANTINED
-        return Decision(verdict, name, properties, tuple(walk.remarks))
+        return Decision(verdict, name, properties, tuple(walk.remarks), walk.needs_key, walk.bridges)
+
+    def _judge_unknown(self, walk: Walk) -> None:
+        """An event of an unknown name, by the gravest thing seen anywhere in it. Raises Refused."""
+        fallback = fallback_of(self._events.unknown, walk.gravest)
+        if fallback is Fallback.DROP:
+            raise Refused(_UNKNOWN_DROPPED)
+        if fallback is Fallback.QUARANTINE:
+            walk.quarantined = True
+            walk.remarks.append(_UNKNOWN_HELD)
+
+    def _located(self, record: Record, context: CheckContext, decision: Decision) -> Decision:
+        """The decision with the place of the sender's address, as far as the ladder goes (wire section 11)."""
+        properties = decision.properties
+        operation = record.scope is Scope.EVENT or record.name == "$set"
+        if properties is None or context.places is None or not operation:
+            return decision
+        address = next((record.properties[name] for name in _ADDRESSES if name in record.properties), context.ip)
+        found = context.places(address) if isinstance(address, str) and address not in ("", "0") else None
+        possible = () if found is None else looked_up(self._ladder, record.scope, found)
+        added = [(name, value) for name, value in possible if name not in properties]
+        if not added:
+            return decision
+        verdict = Verdict.CHANGED if decision.verdict is Verdict.PASS else decision.verdict
+        remarks = (
+            *decision.remarks,
+            *(Remark("geolocation", f"properties.{name}", ActionKind.GENERALISE, Reason.GEOLOCATED) for name, _ in added),
+        )
+        return msgspec.structs.replace(decision, verdict=verdict, properties={**properties, **dict(added)}, remarks=remarks)
 
     def _view(self, scope: Scope, name: str) -> _View:
-        mask = self._terms.classifier.event_mask(name) if scope is Scope.EVENT else 0
-        refused, held = self._verdict_on_name(name) if scope is Scope.EVENT else (None, None)
+        event = scope is Scope.EVENT
+        mask = self._terms.classifier.event_mask(name) if event else 0
+        refused, unknown = self._verdict_on_name(name) if event else (None, False)
+        filters = tuple(each for each in self._events.filters if event and each.applies_to(name))
         suspicious = self._terms.scanner.suspicion.name(name)
         plans = self._plans.setdefault((scope, mask), {})
-        view = _View(self._terms.classifier.root(scope, mask), refused, held, suspicious, plans)
+        view = _View(self._terms.classifier.root(scope, mask), refused, unknown, filters, suspicious, plans)
         # A name that may hold personal data is not kept in memory, nor is one of unusual length.
         if not suspicious and len(name) <= _MAX_CACHED_NAME:
             views = self._views[scope]
@@ -186,16 +221,15 @@ class Gate:
             views[name] = view
         return view
 
-    def _verdict_on_name(self, name: str) -> tuple[Remark | None, Remark | None]:
-        """The remark that refuses an event of this name, and the remark that holds it."""
+    def _verdict_on_name(self, name: str) -> tuple[Remark | None, bool]:
+        """The remark that refuses an event of this name, and whether it is unknown and must be looked into."""
         if self._events.blocked.match(name):
-            return Remark("blocked_events", "event", ActionKind.DROP_EVENT, Reason.BLOCKED_EVENT), None
+            return Remark("blocked_events", "event", ActionKind.DROP_EVENT, Reason.BLOCKED_EVENT), False
         unknown = self._events.unknown
-        if unknown is Fallback.ALLOW or name in IDENTITY_EVENTS or self._events.allowed.match(name):
-            return None, None
-        if unknown is Fallback.DROP:
-            return Remark("unknown_events", "event", ActionKind.DROP_EVENT, Reason.UNKNOWN_EVENT), None
-        return None, Remark("unknown_events", "event", ActionKind.QUARANTINE, Reason.UNKNOWN_EVENT)
+        lenient = unknown.otherwise is Fallback.ALLOW and not unknown.found
+        if lenient or name in IDENTITY_EVENTS or self._events.allowed.match(name):
+            return None, False
+        return (_UNKNOWN_DROPPED, True) if unknown.otherwise is Fallback.DROP else (None, True)
 
     def _plan(self, view: _View, keys: tuple[str, ...]) -> _Plan:
         place_of, root = self._terms.classifier.place, view.root
@@ -220,8 +254,8 @@ def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
     return lambda properties: tuple(properties[key] for key in keys)
 
 
-def _refused_by_consent(state: SubjectState) -> Remark:
-    return Remark("consent", "", ActionKind.DROP_EVENT, refusal(state) or Reason.CHECK_FAILED)
+_UNKNOWN_DROPPED = Remark("unknown_events", "event", ActionKind.DROP_EVENT, Reason.UNKNOWN_EVENT)
+_UNKNOWN_HELD = Remark("unknown_events", "event", ActionKind.QUARANTINE, Reason.UNKNOWN_EVENT)
 
 
 def _dropped(remark: Remark) -> Decision:

@@ -115,6 +115,16 @@ class Reader:
         self.note(node, path, f"must be a whole number from {low} to {high}")
         return low
 
+    def number(self, node: Located, path: str) -> float | None:
+        """A number, whole or not; None when it is none."""
+        if isinstance(node.value, str) and node.plain:
+            if _INTEGER.fullmatch(node.value):
+                return int(node.value)
+            if _FLOAT.fullmatch(node.value):
+                return float(node.value)
+        self.note(node, path, "must be a number")
+        return None
+
     def items(self, node: Located, path: str, read: Callable[[Located, str], T], single: bool = False) -> tuple[T, ...]:
         """Every item of a list; with ``single`` one value alone is accepted as a list of one."""
         if isinstance(node.value, list):

@@ -5,33 +5,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
+from policies.actions import read_action
 from policies.cases import read_case
 from policies.classify import HOUSEKEEPING
+from policies.detect import is_region
 from policies.errors import PolicyProblem
-from policies.geolocate import AVAILABLE
-from policies.located import Located, Reader, meant, shown
+from policies.located import Located, Reader, json_value, shown
 from policies.model import (
-    Action,
     ActionKind,
     Case,
+    Condition,
+    Consent,
+    Consented,
     Detector,
+    DetectorTerms,
     Drop,
-    DropEvent,
+    DropFilter,
     Fallback,
     Geolocation,
-    Hash,
     Keep,
-    Mask,
     Policy,
-    Quarantine,
-    Redact,
+    Purpose,
+    Retention,
     Rule,
     Scope,
     Sensitivity,
-    Truncate,
+    Signal,
+    Unknown,
 )
-from policies.phones import is_region
 
 _POLICY_FIELDS = (
     "policy",
@@ -41,8 +44,10 @@ _POLICY_FIELDS = (
     "unknown_properties",
     "unknown_events",
     "events",
+    "consent",
     "detectors",
     "rules",
+    "retention",
     "cases",
 )
 _RULE_FIELDS = (
@@ -58,11 +63,18 @@ _RULE_FIELDS = (
     "why",
 )
 _RULE_REQUIRED = ("id", "properties", "category", "sensitivity", "action")
+_DETECTOR_FIELDS = ("action", "confidence", "context", "allow")
 _DETECTOR_ACTIONS = ("keep", "drop", "drop_event", "quarantine", "hash", "redact")
+_TESTS = ("is", "is_not", "contains", "exists", "above", "below")
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_SLUG_FORM = "words of a-z and 0-9 joined by dashes"
 _CATEGORY = re.compile(r"(?:user|system)(?:\.[a-z0-9_]+)*")
+_CATEGORY_FORM = "a fideslang key such as user.contact.email"
 _MAX_RULES = 1_000
-_MAX_LENGTH = 10_000
+_MAX_DAYS = 36_500
+
+
+E = TypeVar("E")
 
 
 def read_policy(node: Located, problems: list[PolicyProblem]) -> Policy:
@@ -77,20 +89,23 @@ class _PolicyReader(Reader):
     def policy(self, node: Located) -> Policy:
         """The whole file."""
         fields = self.fields(node, "", _POLICY_FIELDS, ("policy",))
-        events = self.fields(fields["events"], "events", ("allow", "block"), ()) if "events" in fields else {}
+        events = self.fields(fields["events"], "events", ("allow", "block", "drop"), ()) if "events" in fields else {}
         return Policy(
-            name=self.pattern(fields["policy"], "policy", _SLUG, "words of a-z and 0-9 joined by dashes")
-            if "policy" in fields
-            else "",
+            name=self.pattern(fields["policy"], "policy", _SLUG, _SLUG_FORM) if "policy" in fields else "",
             description=self.text(fields["description"], "description", 4_000) if "description" in fields else "",
             rules=self._rules(fields.get("rules")),
             detectors=self._detectors(fields.get("detectors")),
             default_region=self._region(fields.get("default_region")),
-            geolocation=self._geolocation(fields.get("geolocation")),
-            unknown_properties=self._fallback(fields.get("unknown_properties"), "unknown_properties"),
-            unknown_events=self._fallback(fields.get("unknown_events"), "unknown_events"),
+            geolocation=self.member(fields["geolocation"], "geolocation", Geolocation, Geolocation.OFF)
+            if "geolocation" in fields
+            else Geolocation.OFF,
+            unknown_properties=self._unknown(fields.get("unknown_properties"), "unknown_properties"),
+            unknown_events=self._unknown(fields.get("unknown_events"), "unknown_events"),
             allowed_events=self._globs(events.get("allow"), "events.allow"),
             blocked_events=self._globs(events.get("block"), "events.block"),
+            drop_filters=self._several(events.get("drop"), "events.drop", self._drop_filter),
+            consent=self._consent(fields.get("consent")),
+            retention=self._several(fields.get("retention"), "retention", self._retention),
             cases=self._cases(fields.get("cases")),
         )
 
@@ -107,16 +122,16 @@ class _PolicyReader(Reader):
             )
         return region
 
-    def _geolocation(self, node: Located | None) -> Geolocation:
+    def _unknown(self, node: Located | None, path: str) -> Unknown:
+        """``allow``, or ``{otherwise: allow, confidential: quarantine, restricted: drop}``."""
         if node is None:
-            return Geolocation.OFF
-        rung = self.member(node, "geolocation", Geolocation, Geolocation.OFF)
-        if rung not in AVAILABLE:
-            self.note(node, "geolocation", f"`{rung}` is not available yet", "use `off`")
-        return rung
-
-    def _fallback(self, node: Located | None, path: str) -> Fallback:
-        return Fallback.ALLOW if node is None else self.member(node, path, Fallback, Fallback.ALLOW)
+            return Unknown()
+        if not isinstance(node.value, dict):
+            return Unknown(self.member(node, path, Fallback, Fallback.DROP))
+        fields = self.fields(node, path, ("otherwise", *Sensitivity), ("otherwise",))
+        read = {name: self.member(value, f"{path}.{name}", Fallback, Fallback.DROP) for name, value in fields.items()}
+        otherwise = read.pop("otherwise", Fallback.DROP)
+        return Unknown(otherwise, tuple((Sensitivity(name), fallback) for name, fallback in read.items()))
 
     def _globs(self, node: Located | None, path: str) -> tuple[str, ...]:
         return () if node is None else self.items(node, path, self.text, single=True)
@@ -124,13 +139,114 @@ class _PolicyReader(Reader):
     def _cases(self, node: Located | None) -> tuple[Case, ...]:
         return () if node is None else self.items(node, "cases", lambda item, path: read_case(self, item, path))
 
-    def _detectors(self, node: Located | None) -> tuple[tuple[Detector, ActionKind], ...]:
-        """An action for every detector; one that is not mentioned redacts, which is the safe side."""
-        chosen = dict.fromkeys(Detector, ActionKind.REDACT)
-        if node is not None:
+    def _several(self, node: Located | None, path: str, read: Callable[[Located, str, dict[str, int]], E]) -> tuple[E, ...]:
+        """A list of things that each have an id of their own."""
+        if node is None:
+            return ()
+        if isinstance(node.value, list) and len(node.value) > _MAX_RULES:
+            self.note(node, path, f"at most {_MAX_RULES} entries")
+            return ()
+        seen: dict[str, int] = {}
+        return self.items(node, path, lambda item, at: read(item, at, seen))
+
+    # --- events, consent, retention ----------------------------------------------------------------------------------
+
+    def _drop_filter(self, node: Located, path: str, seen: dict[str, int]) -> DropFilter:
+        fields = self.fields(node, path, ("id", "events", "where"), ("id", "where"))
+        where = self.items(fields["where"], f"{path}.where", self._condition) if "where" in fields else ()
+        if "where" in fields and not where:
+            self.note(
+                fields["where"], f"{path}.where", "a filter has at least one condition", "to refuse all, use `events.block`"
+            )
+        events = self._globs(fields.get("events"), f"{path}.events") or ("*",)
+        return DropFilter(self._id(fields.get("id"), f"{path}.id", seen), events, where)
+
+    def _condition(self, node: Located, path: str) -> Condition:
+        fields = self.fields(node, path, ("property", *_TESTS), ("property",))
+        name = self.text(fields["property"], f"{path}.property") if "property" in fields else ""
+        tests = [test for test in _TESTS if test in fields]
+        if len(tests) != 1:
+            self.note(node, path, f"needs exactly one of {', '.join(_TESTS)}", "for example `{property: plan, is: test}`")
+            return Condition(name, "exists", (True,))
+        (test,) = tests
+        return Condition(name, test, self._values(fields[test], f"{path}.{test}", test))
+
+    def _values(self, node: Located, path: str, test: str) -> tuple[str | int | float | bool | None, ...]:
+        if test == "exists":
+            return (self.boolean(node, path),)
+        if test in ("above", "below"):
+            return (self.number(node, path) or 0,)
+        several = isinstance(node.value, list)
+        values = self.items(node, path, lambda item, _: json_value(item)) if several else (json_value(node),)
+        if not values or any(isinstance(each, dict | list) for each in values):
+            self.note(node, path, "must be one value, or a list of values")
+            return ()
+        if test == "contains" and not all(isinstance(each, str) for each in values):
+            self.note(node, path, "must be text")
+        return values
+
+    def _consent(self, node: Located | None) -> Consent:
+        if node is None:
+            return Consent()
+        fields = self.fields(node, "consent", ("default", "signals", "purposes"), ())
+        default = Consented.OPTED_IN
+        if "default" in fields:
+            default = self.member(fields["default"], "consent.default", Consented, Consented.OPTED_OUT)
+        signals: tuple[Signal, ...] = ()
+        if "signals" in fields:
+            at = "consent.signals"
+            signals = self.items(fields["signals"], at, self._signal, single=True)
+        return Consent(default, signals, self._several(fields.get("purposes"), "consent.purposes", self._purpose))
+
+    def _signal(self, node: Located, path: str) -> Signal:
+        return self.member(node, path, Signal, Signal.GPC)
+
+    def _purpose(self, node: Located, path: str, seen: dict[str, int]) -> Purpose:
+        fields = self.fields(node, path, ("id", "events"), ("id", "events"))
+        return Purpose(self._id(fields.get("id"), f"{path}.id", seen), self._globs(fields.get("events"), f"{path}.events"))
+
+    def _retention(self, node: Located, path: str, seen: dict[str, int]) -> Retention:
+        fields = self.fields(node, path, ("id", "events", "category", "days"), ("id", "days"))
+        if ("events" in fields) == ("category" in fields):
+            self.note(node, path, "needs either `events` or `category`", "for example `category: user.contact`")
+        category = None
+        if "category" in fields:
+            category = self.pattern(fields["category"], f"{path}.category", _CATEGORY, _CATEGORY_FORM)
+        return Retention(
+            self._id(fields.get("id"), f"{path}.id", seen),
+            self.integer(fields["days"], f"{path}.days", 1, _MAX_DAYS) if "days" in fields else _MAX_DAYS,
+            self._globs(fields.get("events"), f"{path}.events"),
+            category,
+        )
+
+    # --- detectors ---------------------------------------------------------------------------------------------------
+
+    def _detectors(self, node: Located | None) -> tuple[tuple[Detector, DetectorTerms], ...]:
+        """Terms for every detector, or one action for all; one that is not mentioned redacts, which is the safe side."""
+        chosen = {detector: DetectorTerms() for detector in Detector}
+        if node is not None and isinstance(node.value, str):
+            chosen = dict.fromkeys(Detector, self._detector(node, "detectors"))
+        elif node is not None:
             for name, value in self.fields(node, "detectors", tuple(map(str, Detector)), ()).items():
-                chosen[Detector(name)] = self._detector_action(value, f"detectors.{name}")
+                chosen[Detector(name)] = self._detector(value, f"detectors.{name}")
         return tuple(chosen.items())
+
+    def _detector(self, node: Located, path: str) -> DetectorTerms:
+        """An action, or a mapping with an action and more."""
+        if isinstance(node.value, str):
+            return DetectorTerms(self._detector_action(node, path))
+        fields = self.fields(node, path, _DETECTOR_FIELDS, ())
+        terms = DetectorTerms()
+        confidence = self.number(fields["confidence"], f"{path}.confidence") if "confidence" in fields else terms.confidence
+        if confidence is None or not 0 <= confidence <= 1:
+            self.note(fields["confidence"], f"{path}.confidence", "must lie between 0 and 1", "0.5 when left out")
+            confidence = terms.confidence
+        return DetectorTerms(
+            self._detector_action(fields["action"], f"{path}.action") if "action" in fields else terms.action,
+            confidence,
+            self._globs(fields.get("context"), f"{path}.context"),
+            self._globs(fields.get("allow"), f"{path}.allow"),
+        )
 
     def _detector_action(self, node: Located, path: str) -> ActionKind:
         kind = self.member(node, path, ActionKind, ActionKind.REDACT)
@@ -138,32 +254,23 @@ class _PolicyReader(Reader):
             self.note(node, path, f"`{kind}` needs a whole value", f"one of {', '.join(_DETECTOR_ACTIONS)}")
         return kind
 
+    # --- rules -------------------------------------------------------------------------------------------------------
+
     def _rules(self, node: Located | None) -> tuple[Rule, ...]:
-        if node is None:
-            return ()
-        if isinstance(node.value, list) and len(node.value) > _MAX_RULES:
-            self.note(node, "rules", f"at most {_MAX_RULES} rules")
-            return ()
-        seen: dict[str, int] = {}
-        return self.items(node, "rules", lambda item, path: self._rule(item, path, seen))
+        return self._several(node, "rules", self._rule)
 
     def _rule(self, node: Located, path: str, seen: dict[str, int]) -> Rule:
         fields = self.fields(node, path, _RULE_FIELDS, _RULE_REQUIRED)
         rule = Rule(
             id=self._id(fields.get("id"), f"{path}.id", seen),
             properties=self._properties(fields.get("properties"), f"{path}.properties"),
-            category=self.pattern(
-                fields["category"],
-                f"{path}.category",
-                _CATEGORY,
-                "a fideslang key such as user.contact.email",
-            )
+            category=self.pattern(fields["category"], f"{path}.category", _CATEGORY, _CATEGORY_FORM)
             if "category" in fields
             else "user",
             sensitivity=self.member(fields["sensitivity"], f"{path}.sensitivity", Sensitivity, Sensitivity.RESTRICTED)
             if "sensitivity" in fields
             else Sensitivity.RESTRICTED,
-            action=self._action(fields["action"], f"{path}.action") if "action" in fields else Drop(),
+            action=read_action(self, fields["action"], f"{path}.action") if "action" in fields else Drop(),
             scopes=self._scopes(fields.get("scope"), f"{path}.scope"),
             events=self._globs(fields.get("events"), f"{path}.events"),
             classified="classified" in fields and self.boolean(fields["classified"], f"{path}.classified"),
@@ -183,9 +290,9 @@ class _PolicyReader(Reader):
     def _id(self, node: Located | None, path: str, seen: dict[str, int]) -> str:
         if node is None:
             return ""
-        rule_id = self.pattern(node, path, _SLUG, "words of a-z and 0-9 joined by dashes")
+        rule_id = self.pattern(node, path, _SLUG, _SLUG_FORM)
         if rule_id in seen:
-            self.note(node, path, f"`{shown(rule_id)}` is already the id of the rule in line {seen[rule_id]}")
+            self.note(node, path, f"`{shown(rule_id)}` is already the id in line {seen[rule_id]}")
         seen.setdefault(rule_id, node.line)
         return rule_id
 
@@ -209,59 +316,3 @@ class _PolicyReader(Reader):
         if node is None:
             return tuple(Scope)
         return self.items(node, path, lambda item, at: self.member(item, at, Scope, Scope.EVENT), single=True)
-
-    def _action(self, node: Located, path: str) -> Action:
-        """``drop`` or ``{mask: {keep_last: 2}}``: a word, or one word with its settings."""
-        if isinstance(node.value, str):
-            kind, settings = self.member(node, path, ActionKind, ActionKind.DROP), None
-        elif isinstance(node.value, dict) and len(node.value) == 1:
-            name, (key, settings) = next(iter(node.value.items()))
-            if name not in tuple(ActionKind):
-                self.note(key, path, f"unknown value `{shown(name)}`", meant(name, tuple(ActionKind)))
-                return Drop()
-            kind = ActionKind(name)
-        else:
-            self.note(node, path, "must be one action", "for example `drop`, or `mask: {keep_last: 2}`")
-            return Drop()
-        return self._configured(kind, settings, node, path)
-
-    def _configured(self, kind: ActionKind, settings: Located | None, node: Located, path: str) -> Action:
-        simple = _SIMPLE.get(kind)
-        if simple is not None:
-            if settings is not None:
-                self.note(settings, path, f"`{kind}` has no settings", f"write `action: {kind}`")
-            return simple()
-        if kind is ActionKind.TRUNCATE and settings is None:
-            self.note(node, path, "needs a length", "write `truncate: {length: 4}`")
-            return Truncate(0)
-        readers: dict[ActionKind, Callable[[Located | None, str], Action]] = {
-            ActionKind.HASH: self._hash,
-            ActionKind.MASK: self._mask,
-            ActionKind.TRUNCATE: self._truncate,
-        }
-        return readers[kind](settings, f"{path}.{kind}")
-
-    def _hash(self, settings: Located | None, path: str) -> Hash:
-        fields = self.fields(settings, path, ("purpose",), ()) if settings else {}
-        purpose = fields.get("purpose")
-        return Hash(None if purpose is None else self.text(purpose, f"{path}.purpose"))
-
-    def _mask(self, settings: Located | None, path: str) -> Mask:
-        fields = self.fields(settings, path, ("keep_first", "keep_last"), ()) if settings else {}
-        first, last = (
-            self.integer(fields[name], f"{path}.{name}", 0, 100) if name in fields else 0 for name in ("keep_first", "keep_last")
-        )
-        return Mask(first, last)
-
-    def _truncate(self, settings: Located | None, path: str) -> Truncate:
-        fields = self.fields(settings, path, ("length",), ("length",)) if settings else {}
-        return Truncate(self.integer(fields["length"], f"{path}.length", 0, _MAX_LENGTH) if "length" in fields else 0)
-
-
-_SIMPLE: dict[ActionKind, Callable[[], Action]] = {
-    ActionKind.KEEP: Keep,
-    ActionKind.DROP: Drop,
-    ActionKind.DROP_EVENT: DropEvent,
-    ActionKind.QUARANTINE: Quarantine,
-    ActionKind.REDACT: Redact,
-}

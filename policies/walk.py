@@ -9,14 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from policies.classify import Classifier, Governing, Place, Role
-from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, Finding, Scanner
-from policies.model import ActionKind, Detector, Fallback, Mask, Reason, Remark, Scope, Truncate
-from policies.transform import CHANGING, Changing, PseudonymKey, changed
+from policies.context import CheckContext
+from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
+from policies.model import (
+    ActionKind,
+    Detector,
+    DetectorTerms,
+    Fallback,
+    Mask,
+    Reason,
+    Record,
+    Remark,
+    Scope,
+    Sensitivity,
+    Truncate,
+    Unknown,
+)
+from policies.transform import CHANGING, Changing, Transformer
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
@@ -41,28 +55,55 @@ class Refused(Exception):
         self.remark = remark
 
 
+_STRICTNESS = tuple(Fallback)
+_GRAVITY = tuple(Sensitivity)
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a walk works with: the compiled policy, the same for every record."""
 
     classifier: Classifier
     scanner: Scanner
-    detectors: Mapping[Detector, ActionKind]
-    unknown_properties: Fallback
+    detectors: Mapping[Detector, DetectorTerms]
+    unknown_properties: Unknown
+    region: str
+
+
+def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
+    """What becomes of something unknown in which the gravest finding was of sensitivity ``seen``.
+
+    A level without an answer of its own takes the strictest of the levels below it: more harm never gets less care.
+    """
+    answers = [unknown.otherwise]
+    if seen is not None:
+        answers += [answer for level, answer in unknown.found if _GRAVITY.index(level) <= _GRAVITY.index(seen)]
+    return max(answers, key=_STRICTNESS.index)
 
 
 class Walk:
     """One record under examination. Collects remarks and whether the record must be held."""
 
-    __slots__ = ("_exposed", "_key", "_terms", "quarantined", "remarks")
+    __slots__ = ("_craft", "_exposed", "_terms", "gravest", "quarantined", "remarks")
 
-    def __init__(self, terms: Terms, key: PseudonymKey, identifiers: Literal["sealed", "exposed"], scope: Scope) -> None:
+    def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
-        self._key = key
-        self._exposed = identifiers == "exposed" or scope is not Scope.EVENT
+        self._craft = Transformer(context, record, terms.region)
+        self._exposed = context.identifiers == "exposed" or record.scope is not Scope.EVENT
         self.remarks: list[Remark] = []
         self.quarantined = False
+        self.gravest: Sensitivity | None = None
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a value should be encrypted and the record came without its person's key."""
+        return self._craft.needs_key
+
+    @property
+    def bridges(self) -> tuple[tuple[str, str], ...]:
+        """Pseudonyms of older keys beside those of the current one."""
+        return tuple(self._craft.bridges)
 
     def members(self, properties: Mapping[str, Any], keys: Iterable[str], root: Place) -> dict[str, Any]:
         """A copy of the top-level properties in which those named by ``keys`` have been examined.
@@ -81,7 +122,7 @@ class Walk:
     def name(self, name: str) -> str:
         """The record's own name with personal data replaced. Raises Refused where a detector drops: no name,
         no record."""
-        result = self._scrubbed(name, "event", version=False)
+        result = self._scrubbed(name, "event", "")
         if isinstance(result, Gone):
             last = self.remarks[-1]
             raise Refused(Remark(last.rule, last.path, ActionKind.DROP_EVENT, last.reason))
@@ -95,7 +136,7 @@ class Walk:
         place = self._terms.classifier.place(parent, key)
         path = f"{shown}.{key}"
         if place.suspicious:
-            new_key = self._scrubbed(key, f"{shown}.<key>", version=False)
+            new_key = self._scrubbed(key, f"{shown}.<key>", "")
             if isinstance(new_key, Gone):
                 return
             if new_key != key:
@@ -131,7 +172,7 @@ class Walk:
             return value
         self._remark("identifiers", path, ActionKind.HASH, REASONS[finding.detector])
         text = value if isinstance(value, str) else finding.canonical
-        return self._key.pseudonym(_IDENTIFIER_PURPOSE, text)
+        return self._craft.pseudonym(_IDENTIFIER_PURPOSE, text, CATEGORIES[finding.detector])
 
     def _first_finding(self, value: str | float) -> Finding | None:
         if not isinstance(value, str):
@@ -142,7 +183,7 @@ class Walk:
             seen.append(finding)
             return ""
 
-        self._terms.scanner.scrub(value, note, version=False)
+        self._terms.scanner.scrub(value, note)
         return seen[0] if seen else None
 
     def _value(self, place: Place, value: Any, path: str, depth: int, known: bool = False) -> Any:
@@ -182,9 +223,9 @@ class Walk:
 
     def _emptied(self, before: Any, kept: Any, path: str, known: bool) -> Any:
         """A container: removed when it is unknown and nothing in it was known."""
-        if kept or known or self._terms.unknown_properties is Fallback.ALLOW:
+        if kept or known or self._terms.unknown_properties.otherwise is Fallback.ALLOW:
             return kept
-        return GONE if before else self._unknown(kept, path)
+        return GONE if before else self._unknown(kept, path, None)
 
     def _scalar(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
         entry = place.governing
@@ -197,20 +238,31 @@ class Walk:
             if isinstance(action, Mask | Truncate):
                 # A placeholder may be longer than what it stands for, so the action has the last word.
                 found = self._scanned(place, value, path, depth)
-                return found if found is GONE else changed(action, entry.rule.category, found, self._key)
-        elif not known and self._terms.unknown_properties is not Fallback.ALLOW:
-            value = self._unknown(value, path)
-        return self._scanned(place, value, path, depth)
+                return found if found is GONE else self._craft.changed(action, entry.rule.category, found)
+            return self._scanned(place, value, path, depth)
+        return self._scanned(place, value, path, depth) if known else self._unnamed(place, value, path, depth)
+
+    def _unnamed(self, place: Place, value: Any, path: str, depth: int) -> Any:
+        """A scalar that no rule names: what the detectors see in it decides how much it is trusted."""
+        before, self.gravest = self.gravest, None
+        result = self._scanned(place, value, path, depth)
+        seen = self.gravest
+        self._note(before)
+        return result if result is GONE else self._unknown(result, path, seen)
+
+    def _note(self, sensitivity: Sensitivity | None) -> None:
+        if sensitivity is not None and (self.gravest is None or _GRAVITY.index(sensitivity) > _GRAVITY.index(self.gravest)):
+            self.gravest = sensitivity
 
     def _scanned(self, place: Place, value: Any, path: str, depth: int) -> Any:
         if isinstance(value, str):
             return self._text(place, value, path, depth)
         if type(value) in _NUMBERS:
-            return self._number(value, path)
+            return self._number(place, value, path)
         return value
 
     def _changed(self, entry: Governing, action: Changing, value: Any, path: str) -> Any:
-        result = changed(action, entry.rule.category, value, self._key)
+        result = self._craft.changed(action, entry.rule.category, value)
         if action.kind is ActionKind.QUARANTINE:
             self.quarantined = True
             self._remark(entry.rule.id, path, action.kind, entry.reason)
@@ -218,11 +270,13 @@ class Walk:
             self._remark(entry.rule.id, path, action.kind, entry.reason)
         return result
 
-    def _unknown(self, value: Any, path: str) -> Any:
-        if self._terms.unknown_properties is Fallback.DROP:
+    def _unknown(self, value: Any, path: str, seen: Sensitivity | None) -> Any:
+        fallback = fallback_of(self._terms.unknown_properties, seen)
+        if fallback is Fallback.DROP:
             return self._drop("unknown_properties", path, Reason.UNKNOWN_PROPERTY)
-        self.quarantined = True
-        self._remark("unknown_properties", path, ActionKind.QUARANTINE, Reason.UNKNOWN_PROPERTY)
+        if fallback is Fallback.QUARANTINE:
+            self.quarantined = True
+            self._remark("unknown_properties", path, ActionKind.QUARANTINE, Reason.UNKNOWN_PROPERTY)
         return value
 
     def _text(self, place: Place, value: str, path: str, depth: int) -> Any:
@@ -232,7 +286,7 @@ class Walk:
             parsed = _parsed(value)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
-        return self._scrubbed(value, path, place.is_version)
+        return self._scrubbed(value, path, place.path)
 
     def _embedded(self, place: Place, text: str, parsed: _Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
@@ -248,8 +302,8 @@ class Walk:
             return GONE
         return text if len(self.remarks) == before else msgspec.json.encode(result).decode()
 
-    def _number(self, value: float, path: str) -> Any:
-        finding = self._terms.scanner.number(value)
+    def _number(self, place: Place, value: float, path: str) -> Any:
+        finding = self._terms.scanner.number(value, place.path)
         if finding is None:
             return value
         try:
@@ -257,16 +311,17 @@ class Walk:
         except _Dropped:
             return GONE
 
-    def _scrubbed(self, text: str, path: str, version: bool) -> str | Gone:
+    def _scrubbed(self, text: str, path: str, name: str) -> str | Gone:
         """The text without personal data, or GONE where a detector's action is to drop what holds it."""
         try:
-            return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), version)
+            return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), name)
         except _Dropped:
             return GONE
 
     def _replacement(self, finding: Finding, path: str) -> str:
         """What stands in place of a finding, with one remark for each detector and path."""
-        action = self._terms.detectors[finding.detector]
+        action = self._terms.detectors[finding.detector].action
+        self._note(SENSITIVITIES[finding.detector])
         remark = Remark(f"detector.{finding.detector}", path, action, REASONS[finding.detector])
         if action is ActionKind.DROP_EVENT:
             raise Refused(remark)
@@ -275,7 +330,8 @@ class Walk:
         if action is ActionKind.DROP:
             raise _Dropped
         if action is ActionKind.HASH:
-            return self._key.pseudonym(CATEGORIES[finding.detector], finding.canonical)
+            category = CATEGORIES[finding.detector]
+            return self._craft.pseudonym(category, finding.canonical, category)
         if action is ActionKind.QUARANTINE:
             self.quarantined = True
         return PLACEHOLDERS[finding.detector]
@@ -299,8 +355,18 @@ class _Parsed:
     too_deep: bool = False
 
 
-# What these actions leave is a pseudonym or a placeholder, in which there is nothing to detect.
-_FINAL = frozenset({ActionKind.HASH, ActionKind.REDACT, ActionKind.QUARANTINE})
+# What these actions leave is a pseudonym, a token, a placeholder or a coarse value: there is nothing to detect in it.
+_FINAL = frozenset(
+    {
+        ActionKind.HASH,
+        ActionKind.GENERALISE,
+        ActionKind.REPLACE,
+        ActionKind.REDACT,
+        ActionKind.QUARANTINE,
+        ActionKind.ENCRYPT,
+        ActionKind.TOKENISE,
+    }
+)
 
 
 def _parsed(text: str) -> _Parsed | None:

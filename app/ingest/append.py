@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +23,7 @@ from app.ingest.tally import Tally
 from app.keys.sealing import seal
 from app.keys.service import ProjectKeys
 from app.rulebook.service import ActivePolicy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
 
 _QUARANTINE_MS = 30 * 86_400_000
@@ -32,10 +31,11 @@ _NOBODY = 0
 # When several ids of one event are known, the state that forbids most decides.
 _SEVERITY = {
     SubjectState.ACTIVE: 0,
-    SubjectState.OPTED_OUT: 1,
-    SubjectState.RESTRICTED: 2,
-    SubjectState.ERASING: 3,
-    SubjectState.ERASED: 4,
+    SubjectState.OPTED_IN: 1,
+    SubjectState.OPTED_OUT: 2,
+    SubjectState.RESTRICTED: 3,
+    SubjectState.ERASING: 4,
+    SubjectState.ERASED: 5,
 }
 
 
@@ -53,7 +53,8 @@ def append_events(
     ids = [event_ids(event.properties) for event in events]
     known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
     records = [
-        Record(Scope.EVENT, event.name, event.properties, _state(named, known)) for event, named in zip(events, ids, strict=True)
+        Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms)
+        for event, named in zip(events, ids, strict=True)
     ]
     decisions = policy.gate.check(records, CheckContext(keys.pseudonym))
     accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
@@ -76,7 +77,7 @@ def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) ->
     """The same records with what the register knows of their people."""
     ids = [event_ids(record.properties) for record in records]
     known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
-    return [replace(record, state=_state(named, known)) for record, named in zip(records, ids, strict=True)]
+    return [msgspec.structs.replace(record, state=_state(named, known)) for record, named in zip(records, ids, strict=True)]
 
 
 def reason_of(decision: Decision) -> str:

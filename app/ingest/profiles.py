@@ -20,7 +20,7 @@ from app.ingest.outcome import Operation, Update
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
 from app.rulebook.service import ActivePolicy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
 
 _UNCHECKED = ("$unset", "$delete")
@@ -84,7 +84,7 @@ def _check(
         for at, (operation, operand) in enumerate(update.operations):
             if operation not in _UNCHECKED:
                 places.append((len(checked) - 1, at))
-                records.append(Record(Scope.PROFILE, operation, operand, state))
+                records.append(Record(Scope.PROFILE, operation, operand, state, update.time_ms))
     for (i, at), decision in zip(places, policy.gate.check(records, CheckContext(keys.pseudonym)), strict=True):
         checked[i][at] = (checked[i][at][0], decision)
     return checked

@@ -27,7 +27,7 @@ from app.ingest.validate import validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring
 from app.rulebook.service import Rulebook
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.model import Decision, Record
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105

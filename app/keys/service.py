@@ -29,7 +29,7 @@ from app.errors import Unavailable
 from app.keys.master import MasterKey
 from app.keys.sealing import KEY_BYTES, seal, unseal
 from app.keys.tables import wrapped_key
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 LOOKUP_BYTES = 16
 

@@ -10,10 +10,10 @@ import mixpanel
 
 from policies import library
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import Record, Scope
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 from tests.e2e import senders
 from tests.e2e.cast import Sent
 from tests.e2e.client import Reply

@@ -18,7 +18,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 THIRD_PARTIES_OF_POLICIES = {"cryptography", "msgspec", "phonenumbers", "re2", "yaml"}
 # Of the standard library, what reads no clock, environment, network or file. `resources` reads the shipped policies.
 STANDARD_OF_POLICIES = {
-    "__future__", "base64", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "html",
+    "__future__", "base64", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "hmac", "html",
     "importlib", "ipaddress", "json", "math", "operator", "re", "sys", "typing", "unicodedata", "urllib", "itertools",
 }  # fmt: skip
 LONGEST_MODULE = 400
@@ -65,6 +65,14 @@ def test_there_are_sources() -> None:
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "policies")], ids=lambda p: p.stem)
 def test_policies_import_only_what_a_pure_check_needs(path: Path) -> None:
     assert imported_by(path) - {"policies"} - THIRD_PARTIES_OF_POLICIES - STANDARD_OF_POLICIES == set()
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "policies")], ids=lambda p: p.stem)
+def test_policies_read_no_clock(path: Path) -> None:
+    called = {
+        node.func.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert called & {"now", "utcnow", "today"} == set()
 
 
 def test_policy_texts_are_parsed_in_the_reader_alone() -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.ingest.answers import Answer, FailedRecord, ingest_answer, ingest_error
 from app.ingest.wire import Controls, Endpoint

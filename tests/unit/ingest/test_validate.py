@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from app.ingest.limits import Limits
 from app.ingest.outcome import safe_name

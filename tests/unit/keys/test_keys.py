@@ -11,7 +11,7 @@ from app.errors import Integrity, StartupRefused
 from app.keys.master import MasterKey, decode_key, generate_key
 from app.keys.sealing import seal, unseal
 from app.keys.service import ProjectKeys
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 
 def project_keys(project_id: int, secret: int) -> ProjectKeys:

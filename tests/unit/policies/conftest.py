@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import Decision, Record, Scope
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 Check = Callable[..., Decision]
 

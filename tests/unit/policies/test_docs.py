@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policies.cases import disagreements
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import ActionKind, Detector, Reason
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import Decision, Reason, Record, Remark, Scope, SubjectState, Verdict
-from policies.transform import PSEUDONYM_CODE, PseudonymKey
+from policies.pseudonym import PSEUDONYM_CODE, PseudonymKey
 
 
 def rules(*lines: str) -> str:
@@ -42,7 +42,7 @@ def reasons(decision: Decision) -> list[str]:
         ("action: {truncate: {length: 3}}", 94107, "941"),
         ("action: {truncate: {length: 9}}", 94107, 94107),
         ("action: {mask: {keep_last: 2}}", ["12345", 6789], ["***45", "**89"]),
-        ("action: redact", {"a": {"b": "x"}, "c": None, "d": True}, {"a": {"b": "[email]"}, "c": None, "d": True}),
+        ("action: redact", {"a": {"b": "x"}, "c": None, "d": True}, {"a": {"b": "[email]"}, "c": None, "d": "[email]"}),
     ],
 )
 def test_actions_that_change_a_value(checked: Any, action: str, value: Any, expected: Any) -> None:

@@ -6,15 +6,14 @@ import copy
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from policies import library
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import Record, Scope, SubjectState, Verdict
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 GATE = compile_policy(load(library.text("gdpr-analytics")))
 CONTEXT = CheckContext(PseudonymKey(1, bytes(32)))

@@ -14,10 +14,10 @@ import pytest
 
 from policies import library
 from policies.compile import compile_policy
-from policies.gate import CheckContext
+from policies.context import CheckContext
 from policies.load import load
 from policies.model import Decision, Record, Scope, SubjectState
-from policies.transform import PseudonymKey
+from policies.pseudonym import PseudonymKey
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "policies"
 SAMPLE = json.loads((GOLDEN / "sample.json").read_text(encoding="utf-8"))
