@@ -62,7 +62,8 @@ class Part(IntEnum):
     TOUCHED = 0
     CLOCK = 1
     IDENTIFIER = 2
-    SCANNED = 3
+    INSERT_ID = 3
+    SCANNED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ class Place:
     suspicious: bool = False
     part: Part = Part.SCANNED
     root: bool = False
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether no rule changes what stands here."""
+        return self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP
 
 
 class EventPatterns:
@@ -213,7 +219,7 @@ class Classifier:
         return parent.governing
 
 
-_PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER}
+_PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER, Role.INSERT_ID: Part.INSERT_ID}
 
 
 def _tail(path: str) -> str:

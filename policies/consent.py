@@ -36,11 +36,13 @@ def refusal(state: SubjectState) -> Reason | None:
 class ConsentTerms:
     """A policy's ``consent`` section, compiled."""
 
-    __slots__ = ("_opt_in_only", "_purposes", "_signals")
+    __slots__ = ("_opt_in_only", "_purposes", "_signals", "lenient")
 
     def __init__(self, consent: Consent) -> None:
         """Compile the purposes' event patterns."""
         self._opt_in_only = consent.default is Consented.OPTED_OUT
+        # Whether nothing is asked of people who decided nothing and whose request carries no signal.
+        self.lenient = not self._opt_in_only
         self._signals = consent.signals
         self._purposes: tuple[tuple[str, Callable[[str], bool]], ...] = tuple(
             (purpose.name, EventPatterns(purpose.events).match) for purpose in consent.purposes

@@ -129,9 +129,9 @@ class Suspicion:
             if detector is None or detector in detectors:
                 self._set.Add(pattern)
                 self._meaning.append(self._everything if detector is None else frozenset((detector,)))
-        # A set that exhausts its memory answers "no match". This member matches everything, so that its
-        # absence tells such a failure from a clean text.
-        self._sentinel = self._set.Add("")
+        # A set that exhausts its memory answers "no match". This member matches the end of everything, so that
+        # its absence tells such a failure from a clean text; matching everywhere would double the cost.
+        self._sentinel = self._set.Add(r"\z")
         self._set.Compile()
 
     def name(self, name: str) -> bool:

@@ -1,20 +1,20 @@
 """The gate: one decision for every record, on the hot path of everything that enters.
 
-A record costs little because little of it is touched. The tuple of its keys selects a plan, which names the
-properties a rule changes; all other values are encoded once and read by one wide RE2 pass, and only a record
-in which that pass suspects something is walked with the exact detectors.
+A record costs little because little of it is touched. The tuple of its keys selects a plan, which names the properties
+a rule changes; all other values of a few records together are encoded once and read by one wide RE2 pass, and only a
+record in which that pass suspects something is walked with the exact detectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias
 
 import msgspec
 
-from policies.classify import IDENTITY_EVENTS, EventPatterns, Part, Place
+from policies.classify import IDENTITY_EVENTS, EventPatterns, Place
 from policies.consent import ConsentTerms
 from policies.context import CheckContext
 from policies.filters import CompiledFilter
@@ -28,17 +28,20 @@ from policies.model import (
     Record,
     Remark,
     Scope,
+    SubjectState,
     Unknown,
     Verdict,
 )
-from policies.walk import SCALARS, Refused, Terms, Walk, fallback_of
+from policies.shapes import Plan, Shapes
+from policies.walk import SCALARS, Refused, Terms, Walk, fallback_of, leaves_alone
 
 _MAX_VIEWS = 4_096
-_MAX_PLANS = 8_192
-_MAX_PLANNED_KEYS = 300
 _MAX_CACHED_NAME = 128
 _NUMBERS = frozenset({int, float})
 _ADDRESSES = ("ip", "$ip")
+# How many records share one pass of the wide patterns. More save its fixed cost; but one suspect sends all of them to
+# a pass each.
+_TOGETHER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +54,20 @@ class EventTerms:
     filters: tuple[CompiledFilter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to do with one combination of property names."""
+class _View(msgspec.Struct, frozen=True):
+    """One record name as the policy sees it, with the shapes seen under it."""
 
-    touched: tuple[str, ...]
-    clocks: tuple[str, ...]
-    identifiers: tuple[str, ...]
-    scanned: tuple[str, ...]
-    values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
-    suspicious: bool  # A name among the keys may hold personal data itself.
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """One record name as the policy sees it, with the plans of the shapes seen under it."""
-
-    root: Place
+    shapes: Shapes
     refused: Remark | None
     unknown: bool
     filters: tuple[CompiledFilter, ...]
     suspicious: bool
-    plans: dict[tuple[str, ...], _Plan]
+    special: bool  # Any of the above asks for more than a look at the properties.
+
+
+_Ready: TypeAlias = tuple[int, Record, _View, Plan, list[str]]
+"""A record on its way: its position, its view, its plan, and the keys that need the exact walk whatever the wide pass
+says."""
 
 
 class Gate:
@@ -81,7 +76,7 @@ class Gate:
     ``name`` is the policy's; ``digest`` is the SHA-256, in hexadecimal, of its canonical form.
     """
 
-    __slots__ = ("_consent", "_encode", "_events", "_ladder", "_plans", "_terms", "_views", "digest", "name")
+    __slots__ = ("_consent", "_encode", "_events", "_ladder", "_shapes", "_terms", "_views", "digest", "name")
 
     def __init__(
         self, name: str, digest: str, terms: Terms, events: EventTerms, consent: ConsentTerms, ladder: Geolocation
@@ -95,68 +90,127 @@ class Gate:
         self._ladder = ladder
         self._encode = msgspec.json.Encoder().encode
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
-        self._plans: dict[tuple[Scope, int], dict[tuple[str, ...], _Plan]] = {}
+        self._shapes: dict[Place, Shapes] = {}
 
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
         unaffected."""
-        decisions = []
-        for record in records:
-            try:
-                decisions.append(self._checked(record, context))
-            except Refused as refused:
-                decisions.append(_dropped(refused.remark))
-            except Exception:
-                decisions.append(_dropped(Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED)))
+        decisions: list[Decision] = []
+        for start in range(0, len(records), _TOGETHER):
+            decisions += self._together(records[start : start + _TOGETHER], context)
         return decisions
 
-    def _checked(self, record: Record, context: CheckContext) -> Decision:
-        refused = self._consent.refusal(record, context.signals)
-        if refused is not None:
-            return _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
-        name, properties = record.name, record.properties
-        view = self._views[record.scope].get(name) or self._view(record.scope, name)
-        if view.refused is not None:
-            return _dropped(view.refused)
-        for each in view.filters:
-            if each.catches(properties):
-                return _dropped(each.remark)
-        keys = tuple(properties)
-        plan = view.plans.get(keys) or self._plan(view, keys)
-        sealed = context.identifiers == "sealed" and record.scope is Scope.EVENT
-        doubtful = keys if plan.suspicious else self._doubtful(plan, properties, sealed)
-        if not (doubtful or plan.touched or view.suspicious or view.unknown):
-            decision = Decision(Verdict.PASS, name, dict(properties), ())
-        else:
-            decision = self._walked(record, context, view, (*plan.touched, *doubtful))
-        if self._ladder is Geolocation.OFF or context.places is None:
-            return decision
-        return self._located(record, context, decision)
+    def _together(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
+        """Decisions on a few records that share the wide pass."""
+        decisions = [_FAILED] * len(records)
+        ready: list[_Ready] = []
+        values: list[Sequence[Any]] = []
+        sealed = context.identifiers == "sealed"
+        for at, record in enumerate(records):
+            try:
+                refused = self._refusal(record, context) or self._prepare(at, record, sealed, ready, values)
+                if refused is not None:
+                    decisions[at] = refused
+            except Exception:
+                decisions[at] = _FAILED
+        try:
+            clean = self._all_clean(ready, values)
+        except Exception:
+            clean = False  # Then each record is judged by itself, value by value.
+        placed = self._ladder is not Geolocation.OFF and context.places is not None
+        for each, found in zip(ready, values, strict=True):
+            at, record, view, plan, doubtful = each
+            if clean and not (doubtful or plan.touched or plan.suspicious or view.special or placed):
+                decisions[at] = Decision(Verdict.PASS, record.name, dict(record.properties), ())
+            else:
+                decisions[at] = self._decided(each, clean or self._is_clean(found), context)
+        return decisions
 
-    def _doubtful(self, plan: _Plan, properties: Any, sealed: bool) -> Collection[str]:
-        """The keys outside the plan's rules whose values deserve the exact walk. Almost always none."""
-        # Plain loops: this runs for every record, and a comprehension costs a call even when there is nothing in it.
-        found: list[str] = []
+    def _refusal(self, record: Record, context: CheckContext) -> Decision | None:
+        """The decision on a record that is refused for whose it is."""
+        if record.state is SubjectState.ACTIVE and self._consent.lenient and not (context.signals or record.refused_purposes):
+            return None
+        refused = self._consent.refusal(record, context.signals)
+        return None if refused is None else _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
+
+    def _prepare(
+        self, at: int, record: Record, sealed: bool, ready: list[_Ready], values: list[Sequence[Any]]
+    ) -> Decision | None:
+        """Put the record among those that are ``ready``, or decide on it for its name or a drop filter."""
+        properties = record.properties
+        view = self._views[record.scope].get(record.name) or self._view(record.scope, record.name)
+        if view.special:
+            if view.refused is not None:
+                return _dropped(view.refused)
+            for each in view.filters:
+                if each.catches(properties):
+                    return _dropped(each.remark)
+        plan = view.shapes.plan(tuple(properties))
+        doubtful: list[str] = []
         for key in plan.clocks:
             if type(properties[key]) not in _NUMBERS:
-                found.append(key)
+                doubtful.append(key)
         for key in plan.identifiers:
             value = properties[key]
-            if type(value) not in SCALARS or (not sealed and self._is_doubtful(value)):
-                found.append(key)
-        values = plan.values(properties)
-        if not SCALARS.issuperset(map(type, values)):
-            # Lists and mappings are walked for the rules' sake; the rest can still be cleared in one pass.
-            found += [key for key in plan.scanned if type(properties[key]) not in SCALARS]
-            values = [value for value in values if type(value) in SCALARS]
+            exposed = not sealed or record.scope is not Scope.EVENT
+            if type(value) not in SCALARS or (exposed and self._is_doubtful(value)):
+                doubtful.append(key)
+        for key in plan.insert_ids:
+            if not _is_opaque(properties[key]) and self._is_doubtful(properties[key]):
+                doubtful.append(key)
+        ready.append((at, record, view, plan, doubtful))
+        values.append(plan.values(properties))
+        return None
+
+    def _all_clean(self, ready: Sequence[_Ready], values: list[Sequence[Any]]) -> bool:
+        """Whether the wide pass suspects nothing in any of the records.
+
+        A list or mapping in which a rule has something to do leaves ``values`` and becomes doubtful.
+        """
+        if not SCALARS.issuperset(map(type, chain.from_iterable(values))):
+            for at, (_, record, view, plan, doubtful) in enumerate(ready):
+                if not SCALARS.issuperset(map(type, values[at])):
+                    governed = self._governed(view.shapes.root, plan, record)
+                    doubtful.extend(governed)
+                    values[at] = [record.properties[key] for key in plan.scanned if key not in governed]
+        return self._is_clean(values)
+
+    def _governed(self, root: Place, plan: Plan, record: Record) -> list[str]:
+        """The keys of those lists and mappings in which some part has a rule of its own."""
+        classifier, properties = self._terms.classifier, record.properties
+        return [
+            key
+            for key in plan.scanned
+            if type(properties[key]) not in SCALARS and not leaves_alone(classifier, classifier.place(root, key), properties[key])
+        ]
+
+    def _is_clean(self, values: Sequence[Any]) -> bool:
         try:
-            if not self._terms.scanner.suspicion.any(self._encode(values)):
-                return found
-        except (UnicodeEncodeError, OverflowError):
+            return not self._terms.scanner.suspicion.any(self._encode(values))
+        except (UnicodeEncodeError, OverflowError, RecursionError):
             # A lone surrogate, or an integer beyond any width: judged one by one.
-            pass
-        return {*found, *(key for key in plan.scanned if self._is_doubtful(properties[key]))}
+            return False
+
+    def _decided(self, ready: _Ready, clean: bool, context: CheckContext) -> Decision:
+        """The decision on a record that needs a closer look, or whose place is to be looked up."""
+        _, record, view, plan, doubtful = ready
+        try:
+            if plan.suspicious:
+                keys: Collection[str] = tuple(record.properties)
+            elif clean:
+                keys = (*plan.touched, *doubtful)
+            else:
+                keys = {*plan.touched, *doubtful, *(key for key in plan.scanned if self._is_doubtful(record.properties[key]))}
+            if not (keys or view.suspicious or view.unknown):
+                decision = Decision(Verdict.PASS, record.name, dict(record.properties), ())
+            else:
+                decision = self._walked(record, context, view, keys)
+            return self._located(record, context, decision)
+        except Refused as refused:
+            return _dropped(refused.remark)
+        except Exception:
+            return _FAILED
 
     def _is_doubtful(self, value: Any) -> bool:
         """Whether the exact walk could change this value."""
@@ -169,7 +223,7 @@ class Gate:
     def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
         walk = Walk(self._terms, context, record)
         name = walk.name(record.name) if view.suspicious else record.name
-        properties = walk.members(record.properties, keys, view.root)
+        properties = walk.members(record.properties, keys, view.shapes.root)
         if view.unknown:
             self._judge_unknown(walk)
         verdict = Verdict.CHANGED if walk.remarks else Verdict.PASS
@@ -190,7 +244,7 @@ class Gate:
         """The decision with the place of the sender's address, as far as the ladder goes (wire section 11)."""
         properties = decision.properties
         operation = record.scope is Scope.EVENT or record.name == "$set"
-        if properties is None or context.places is None or not operation:
+        if self._ladder is Geolocation.OFF or properties is None or context.places is None or not operation:
             return decision
         address = next((record.properties[name] for name in _ADDRESSES if name in record.properties), context.ip)
         found = context.places(address) if isinstance(address, str) and address not in ("", "0") else None
@@ -211,8 +265,8 @@ class Gate:
         refused, unknown = self._verdict_on_name(name) if event else (None, False)
         filters = tuple(each for each in self._events.filters if event and each.applies_to(name))
         suspicious = self._terms.scanner.suspicion.name(name)
-        plans = self._plans.setdefault((scope, mask), {})
-        view = _View(self._terms.classifier.root(scope, mask), refused, unknown, filters, suspicious, plans)
+        special = bool(refused is not None or unknown or filters or suspicious)
+        view = _View(self._shapes_of(scope, mask), refused, unknown, filters, suspicious, special)
         # A name that may hold personal data is not kept in memory, nor is one of unusual length.
         if not suspicious and len(name) <= _MAX_CACHED_NAME:
             views = self._views[scope]
@@ -231,29 +285,27 @@ class Gate:
             return None, False
         return (_UNKNOWN_DROPPED, True) if unknown.otherwise is Fallback.DROP else (None, True)
 
-    def _plan(self, view: _View, keys: tuple[str, ...]) -> _Plan:
-        place_of, root = self._terms.classifier.place, view.root
-        places = [place_of(root, key) for key in keys]
-        parts: tuple[list[str], ...] = tuple([] for _ in Part)
-        for key, place in zip(keys, places, strict=True):
-            parts[place.part].append(key)
-        touched, clocks, identifiers, scanned = map(tuple, parts)
-        suspicious = any(place.suspicious for place in places)
-        plan = _Plan(touched, clocks, identifiers, scanned, _getter(scanned), suspicious)
-        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
-            if len(view.plans) >= _MAX_PLANS:
-                view.plans.clear()
-            view.plans[keys] = plan
-        return plan
+    def _shapes_of(self, scope: Scope, mask: int) -> Shapes:
+        root = self._terms.classifier.root(scope, mask)
+        shapes = self._shapes.get(root)
+        if shapes is None:
+            if len(self._shapes) >= _MAX_VIEWS:
+                self._shapes.clear()
+            shapes = self._shapes[root] = Shapes(self._terms.classifier, root)
+        return shapes
 
 
-def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
-    """A function from properties to the values of ``keys`` as a tuple."""
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    return lambda properties: tuple(properties[key] for key in keys)
+def _is_opaque(insert_id: Any) -> bool:
+    """Whether an insert id is what SDKs make: 128 random bits in hexadecimal, which any pass over digits suspects."""
+    if type(insert_id) is not str or len(insert_id) not in (32, 36):
+        return False
+    try:
+        return len(bytes.fromhex(insert_id.replace("-", ""))) == 16
+    except ValueError:
+        return False
 
 
+_FAILED = Decision(Verdict.DROPPED, None, None, (Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED),))
 _UNKNOWN_DROPPED = Remark("unknown_events", "event", ActionKind.DROP_EVENT, Reason.UNKNOWN_EVENT)
 _UNKNOWN_HELD = Remark("unknown_events", "event", ActionKind.QUARANTINE, Reason.UNKNOWN_EVENT)
 

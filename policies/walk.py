@@ -6,7 +6,6 @@ in place. Every change leaves a remark, which is also how the walk knows that so
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ import msgspec
 from policies.classify import Classifier, Governing, Place, Role
 from policies.context import CheckContext
 from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
+from policies.embedded import Parsed, parsed_text
 from policies.model import (
     ActionKind,
     Detector,
@@ -38,6 +38,23 @@ MAX_DEPTH: Final = 20
 SCALARS = frozenset({str, int, float, bool, type(None)})
 _IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
+
+
+def leaves_alone(classifier: Classifier, place: Place, value: Any, depth: int = 1) -> bool:
+    """Whether the rules have nothing to do in any part of a list or mapping, so that only the detectors must read it."""
+    if depth > MAX_DEPTH:
+        return False
+    if type(value) is list:
+        return all(type(item) in SCALARS or leaves_alone(classifier, place, item, depth + 1) for item in value)
+    if type(value) is not dict:
+        return False
+    for key, item in value.items():
+        below = classifier.place(place, key) if type(key) is str else None
+        if below is None or below.suspicious or not below.is_left_alone:
+            return False
+        if type(item) not in SCALARS and not leaves_alone(classifier, below, item, depth + 1):
+            return False
+    return True
 
 
 class Gone:
@@ -200,7 +217,7 @@ class Walk:
         return self._container(place, value, path, depth, known)
 
     def _container(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             if depth > MAX_DEPTH:
                 return self._drop("gate", path, Reason.TOO_DEEP)
             return self._mapping(place, value, path, depth, known)
@@ -283,12 +300,12 @@ class Walk:
         if not self._terms.scanner.is_doubtful(value):
             return value
         if value.lstrip(BLANK)[:1] in JSON_STARTS:
-            parsed = _parsed(value)
+            parsed = parsed_text(value)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
         return self._scrubbed(value, path, place.path)
 
-    def _embedded(self, place: Place, text: str, parsed: _Parsed, path: str, depth: int) -> Any:
+    def _embedded(self, place: Place, text: str, parsed: Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
         changed."""
         if parsed.too_deep:
@@ -348,13 +365,6 @@ class _Dropped(Exception):
     """A detector whose action is to drop found something in the text at hand."""
 
 
-@dataclass(slots=True)
-class _Parsed:
-    value: Any = None
-    duplicates: bool = False
-    too_deep: bool = False
-
-
 # What these actions leave is a pseudonym, a token, a placeholder or a coarse value: there is nothing to detect in it.
 _FINAL = frozenset(
     {
@@ -367,24 +377,6 @@ _FINAL = frozenset(
         ActionKind.TOKENISE,
     }
 )
-
-
-def _parsed(text: str) -> _Parsed | None:
-    """The JSON text that a string is, or None. Only containers and strings can hide anything."""
-    parsed = _Parsed()
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        parsed.duplicates = parsed.duplicates or len(found) != len(pairs)
-        return found
-
-    try:
-        parsed.value = json.loads(text.strip(BLANK), object_pairs_hook=unique)
-    except RecursionError:
-        parsed.too_deep = True
-    except ValueError:
-        return None
-    return parsed
 
 
 def _unused(key: str, kept: Mapping[str, Any]) -> str:

@@ -1,0 +1,90 @@
+"""Plans: what the gate does with one combination of property names, remembered for the combinations that come again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from policies.classify import Classifier, Part, Place
+
+_MAX_PLANS = 8_192
+_MAX_PLAIN = 16_384
+_MAX_PLANNED_KEYS = 300
+_MAX_NAME = 128
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to do with one combination of property names; every name is in exactly one of the tuples."""
+
+    touched: tuple[str, ...]
+    clocks: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    insert_ids: tuple[str, ...]
+    scanned: tuple[str, ...]
+    suspicious: bool  # A name among the keys may hold personal data itself.
+    values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
+
+
+class Shapes:
+    """The combinations of names in one scope under one set of event rules.
+
+    A combination gets a plan of its own when it is seen a second time, so that made-up ones cost little and push no real
+    one out. All that is remembered is bounded.
+    """
+
+    __slots__ = ("_classifier", "_once", "_plain", "_plans", "root")
+
+    def __init__(self, classifier: Classifier, root: Place) -> None:
+        """Start with nothing seen."""
+        self.root = root
+        self._classifier = classifier
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._once: set[int] = set()
+        # Names that no rule touches and that hold nothing themselves.
+        self._plain: set[str] = set()
+
+    def plan(self, keys: tuple[str, ...]) -> Plan:
+        """The plan for these names, in this order."""
+        return self._plans.get(keys) or self._made(keys)
+
+    def _made(self, keys: tuple[str, ...]) -> Plan:
+        parts: dict[Part, list[str]] = {part: [] for part in Part}
+        plain, scanned = self._plain, parts[Part.SCANNED]
+        suspicious = False
+        for key in keys:
+            if key in plain:
+                scanned.append(key)
+                continue
+            place = self._classifier.place(self.root, key)
+            parts[place.part].append(key)
+            suspicious = suspicious or place.suspicious
+            if place.part is Part.SCANNED and not place.suspicious and len(key) <= _MAX_NAME:
+                if len(plain) >= _MAX_PLAIN:
+                    plain.clear()
+                plain.add(key)
+        touched, clocks, identifiers, insert_ids, _ = map(tuple, parts.values())
+        plan = Plan(touched, clocks, identifiers, insert_ids, tuple(scanned), suspicious, _getter(scanned))
+        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
+            self._remember(keys, plan)
+        return plan
+
+    def _remember(self, keys: tuple[str, ...], plan: Plan) -> None:
+        sighting = hash(keys)
+        if sighting not in self._once:
+            if len(self._once) >= _MAX_PLANS:
+                self._once.clear()
+            self._once.add(sighting)
+            return
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        self._plans[keys] = plan
+
+
+def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
+    """A function from properties to the values of ``keys`` as a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda properties: tuple(properties[key] for key in keys)
