@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import IntEnum, auto
 
 import re2
 
@@ -46,8 +46,8 @@ _MAX_PATH = 512
 _SET_MEMORY = 64 << 20
 
 
-class Role(Enum):
-    """Why a top-level property is outside the rules, or PLAIN when it is not."""
+class Role(IntEnum):
+    """Why a top-level property is outside the rules, or PLAIN when it is not. A number, because it is looked up."""
 
     PLAIN = auto()
     IDENTIFIER = auto()
@@ -76,9 +76,10 @@ class Governing:
     events: EventPatterns | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Place:
-    """One path as the policy sees it. Equality is identity, so that a place is a cheap cache key.
+    """One path as the policy sees it. Equality is identity, so that a place is a cheap cache key; not frozen, which
+    would triple the price of a name never seen before, and never changed.
 
     ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold
     personal data.
@@ -100,6 +101,38 @@ class Place:
         return self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP
 
 
+class NoAnswer(Exception):
+    """The pattern engine failed; whoever asked must refuse the record."""
+
+
+class _PatternSet:
+    """Many patterns asked at once."""
+
+    __slots__ = ("_sentinel", "_set")
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        options = re2.Options()
+        # A set that runs out of memory answers "no match" in silence. The limit is far above what names can need, and
+        # the last member matches the end of everything, so that its absence tells.
+        options.max_mem = _SET_MEMORY
+        options.log_errors = False
+        self._set = re2.Set.SearchSet(options) if patterns else None
+        self._sentinel = len(patterns)
+        if self._set is not None:
+            for pattern in (*patterns, r"\z"):
+                self._set.Add(pattern)
+            self._set.Compile()
+
+    def matches(self, text: str) -> Sequence[int]:
+        """The numbers of the patterns that match. Raises NoAnswer."""
+        if self._set is None:
+            return ()
+        found = self._set.Match(text.encode("utf-8", "replace"))
+        if not found:
+            raise NoAnswer
+        return () if len(found) == 1 else [i for i in found if i != self._sentinel]
+
+
 class EventPatterns:
     """Globs over whole event names, compared in folded form."""
 
@@ -107,11 +140,11 @@ class EventPatterns:
 
     def __init__(self, globs: Sequence[str]) -> None:
         """Compile; an empty sequence matches nothing."""
-        self._set = _compiled_set(f"^{_regex(folded_name(glob), '(?s:.*)')}$" for glob in globs)
+        self._set = _PatternSet([f"^{_regex(folded_name(glob), '(?s:.*)')}$" for glob in globs])
 
     def match(self, name: str) -> bool:
         """Whether any glob matches the name."""
-        return bool(_matches(self._set, folded_name(name)))
+        return bool(self._set.matches(folded_name(name)))
 
 
 class _PathPatterns:
@@ -131,12 +164,17 @@ class _PathPatterns:
                     self._owners.append(entry.index)
                 else:
                     self._exact.setdefault(pattern, []).append(entry.index)
-        self._globs = _compiled_set(globs)
+        self._globs = _PatternSet(globs)
         self._longest = max((pattern.count(".") + 1 for pattern in self._exact), default=0)
 
     def candidates(self, path: str) -> Iterable[int]:
         """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence."""
-        found = {self._owners[i] for i in _matches(self._globs, path)}
+        if "." not in path:
+            # Nearly every property: one name, at most one exact pattern, and seldom a glob.
+            exact = self._exact.get(path, ())
+            globs = self._globs.matches(path)
+            return sorted({*exact, *(self._owners[i] for i in globs)}) if globs else exact
+        found = {self._owners[i] for i in self._globs.matches(path)}
         # Only endings as long as the longest pattern: a name made of a million dots must not cost a million
         # look-ups.
         ending = ""
@@ -245,22 +283,3 @@ def _regex(glob: str, star: str) -> str:
     """A glob as RE2: ``*`` is ``star``, ``?`` one character that is not a dot, all else literal."""
     parts = {"*": star, "?": "[^.]"}
     return "".join(parts.get(char) or (char if char.isalnum() or not char.isascii() else f"\\{char}") for char in glob)
-
-
-def _compiled_set(patterns: Iterable[str]) -> re2.Set | None:
-    options = re2.Options()
-    # A set that runs out of memory answers "no match" in silence; the limit is far above what names can need.
-    options.max_mem = _SET_MEMORY
-    options.log_errors = False
-    compiled = re2.Set.SearchSet(options)
-    added = [compiled.Add(pattern) for pattern in patterns]
-    if not added:
-        return None
-    compiled.Compile()
-    return compiled
-
-
-def _matches(patterns: re2.Set | None, text: str) -> Sequence[int]:
-    if patterns is None:
-        return ()
-    return patterns.Match(text.encode("utf-8", "replace")) or ()

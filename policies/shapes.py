@@ -51,13 +51,12 @@ class Shapes:
         return self._plans.get(keys) or self._made(keys)
 
     def _made(self, keys: tuple[str, ...]) -> Plan:
-        parts: dict[Part, list[str]] = {part: [] for part in Part}
-        plain, scanned = self._plain, parts[Part.SCANNED]
+        plain = self._plain
+        rest = [key for key in keys if key not in plain]
+        parts: tuple[list[str], ...] = ([], [], [], [], [])
+        touched, clocks, identifiers, insert_ids, scanned = parts
         suspicious = False
-        for key in keys:
-            if key in plain:
-                scanned.append(key)
-                continue
+        for key in rest:
             place = self._classifier.place(self.root, key)
             parts[place.part].append(key)
             suspicious = suspicious or place.suspicious
@@ -65,8 +64,9 @@ class Shapes:
                 if len(plain) >= _MAX_PLAIN:
                     plain.clear()
                 plain.add(key)
-        touched, clocks, identifiers, insert_ids, _ = map(tuple, parts.values())
-        plan = Plan(touched, clocks, identifiers, insert_ids, tuple(scanned), suspicious, _getter(scanned))
+        others = tuple(key for key in keys if key not in rest) if rest else keys
+        names = (*others, *scanned)
+        plan = Plan(tuple(touched), tuple(clocks), tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
         if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
             self._remember(keys, plan)
         return plan
