@@ -30,7 +30,10 @@ _PR_SET_PDEATHSIG = 1
 _START_TIMEOUT = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _SETTLED_AFTER = 30.0
-_QUICK_DEATH, _MOST_QUICK_DEATHS = 10.0, 5
+# A child without a readiness check has proved that it can start once it has lived this long.
+_PROVED_AFTER, _MOST_FAILED_STARTS = 10.0, 5
+# What an operator, a deployment or the kernel's memory killer sends: it says nothing of whether the child can start.
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 
 
 class PortTaken(StartupRefused):
@@ -42,7 +45,7 @@ class DataFolderInUse(StartupRefused):
 
 
 class ChildFailed(StartupRefused):
-    """A child could not be started, did not become ready, or kept dying."""
+    """A child could not be started, did not become ready, or died at every start."""
 
 
 def die_with_parent(signum: int = signal.SIGKILL, parent: int | None = None) -> None:
@@ -187,8 +190,10 @@ def supervise(
 
     They start in the order given, each once the one before it is ready, and stop in reverse: SIGTERM, then SIGKILL
     after `stop_timeout` seconds each; a second signal kills at once. A child that dies is started again after a pause
-    of 0.2 s, doubling to 5 s. Raises `ChildFailed` when one dies five times running within 10 s of its start, cannot
-    be started, or is not ready within 30 s; by then every other child has been stopped. Main thread only.
+    of 0.2 s, doubling to 5 s; one that has been ready once is never given up, since what ails it then (a database
+    that is away, a kill by hand) may pass. Raises `ChildFailed` when one that has never been ready dies of itself
+    five times, cannot be started, or is not ready within 30 s; by then every other child has been stopped. Main
+    thread only.
     """
     with _signals() as inbox:
         supervisor = _Supervisor([_Child(spec) for spec in commands], inbox, say or _to_stderr)
@@ -248,7 +253,8 @@ class _Child:
         self.born = 0.0
         self.due = 0.0
         self.pause = _FIRST_PAUSE
-        self.quick_deaths = 0
+        self.proved = False
+        self.failed_starts = 0
 
     def start(self) -> None:
         self.born = time.monotonic()
@@ -273,7 +279,9 @@ class _Child:
         code, life = self.process.returncode, time.monotonic() - self.born
         _end_session(self.process.pid)
         self.process = None
-        self.quick_deaths = self.quick_deaths + 1 if life < _QUICK_DEATH else 0
+        self.proved = self.proved or (self.spec.ready is None and life >= _PROVED_AFTER)
+        if not self.proved and -code not in _FROM_OUTSIDE:
+            self.failed_starts += 1
         if life >= _SETTLED_AFTER:
             self.pause = _FIRST_PAUSE
         self.due = time.monotonic() + self.pause
@@ -316,6 +324,7 @@ class _Supervisor:
         deadline = time.monotonic() + _START_TIMEOUT
         while child.spec.ready is not None and not self.inbox.stops:
             if child.process is not None and child.spec.ready():
+                child.proved = True
                 return
             if time.monotonic() > deadline:
                 raise ChildFailed(
@@ -337,9 +346,9 @@ class _Supervisor:
 
     def _mourn(self, child: _Child) -> None:
         pause, ending = child.pause, child.bury()
-        if child.quick_deaths >= _MOST_QUICK_DEATHS:
+        if child.failed_starts >= _MOST_FAILED_STARTS:
             raise ChildFailed(
-                f"{child.spec.name} {ending}, the {child.quick_deaths}th time within {_QUICK_DEATH:.0f} s of its start",
+                f"{child.spec.name} {ending}, the {child.failed_starts}th time before it was ready",
                 remedy="read its messages above",
             )
         self.say(f"{child.spec.name} {ending}; starting it again in {pause:g} s")
