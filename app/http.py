@@ -208,8 +208,10 @@ def status_of(error: errors.PortcullisError) -> int:
 
 
 def _of_ours(error: errors.PortcullisError) -> Problem:
-    retry_after = error.retry_after if isinstance(error, errors.Unavailable) else None
-    return Problem(status_of(error), error.code, error.message, error.field, error.remedy, retry_after)
+    if isinstance(error, errors.Unavailable):
+        remedy = error.remedy or f"nothing was stored; send it again in {error.retry_after} s"
+        return Problem(status_of(error), error.code, error.message, error.field, remedy, error.retry_after)
+    return Problem(status_of(error), error.code, error.message, error.field, error.remedy)
 
 
 def _of_policy(error: PolicyError) -> Problem:

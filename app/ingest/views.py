@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import cast
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
 
 from app.access.roles import Permission
 from app.http import Problem, caller, needs, public, services, speak
 from app.ingest.answers import Answer, ingest_answer, ingest_error
 from app.ingest.errors import WireError
 from app.ingest.tally import Tally
-from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, query_pairs
+from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, dialect, query_pairs
 
 
 def blueprint() -> Blueprint:
@@ -46,20 +47,11 @@ def import_events() -> Response:
 
 
 def _receive(endpoint: Endpoint, work: Callable[[Batch], Tally]) -> Response:
-    limits = services().ingest.limits
     try:
-        wire = WireRequest(
-            method=request.method,
-            endpoint=endpoint,
-            query=query_pairs(request.query_string, limits),
-            content_type=request.content_type,
-            content_encoding=request.headers.get("Content-Encoding"),
-            body=request.get_data(cache=False),
-        )
-        batch = decode(wire, limits)
+        batch = decode(_wire(endpoint), services().ingest.limits)
     except WireError as fault:
         services().metrics.records.labels(endpoint, "unreadable").inc()
-        return _refusal(Problem(fault.status, fault.code, fault.message))
+        return _refusal(Problem(fault.status, fault.code, fault.message, fault.field, fault.remedy))
     tally = work(batch)
     _count(endpoint, tally)
     return _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
@@ -72,17 +64,30 @@ def _response(answer: Answer) -> Response:
     return response
 
 
-def _refusal(problem: Problem) -> Response:
-    # The body may not have been read, so only the query says how the sender wants to be answered.
-    controls = Controls(verbose=request.args.get("verbose", "0") not in ("", "0"), strict=request.args.get("strict") == "1")
-    endpoint = cast(Endpoint, request.path.strip("/"))
-    return _response(
-        ingest_error(controls, endpoint, _bare(), problem.status, problem.code, problem.sentence, problem.retry_after)
+def _wire(endpoint: Endpoint) -> WireRequest:
+    return WireRequest(
+        method=request.method,
+        endpoint=endpoint,
+        query=query_pairs(request.query_string, services().ingest.limits),
+        content_type=request.content_type,
+        content_encoding=request.headers.get("Content-Encoding"),
+        # Kept by the request until it is answered: if it is refused, its form says how the sender reads a refusal.
+        body=request.get_data(),
     )
 
 
-def _bare() -> bool:
-    return "json" in (request.content_type or "")
+def _refusal(problem: Problem) -> Response:
+    endpoint = cast(Endpoint, request.path.strip("/"))
+    controls, bare = _manner(endpoint)
+    return _response(ingest_error(controls, endpoint, bare, problem.status, problem.code, problem.sentence, problem.retry_after))
+
+
+def _manner(endpoint: Endpoint) -> tuple[Controls, bool]:
+    """How the sender wants to be answered. A body that is too long or was cut short is not read: it is answered plainly."""
+    try:
+        return dialect(_wire(endpoint), services().ingest.limits)
+    except (WireError, HTTPException):
+        return Controls(), "json" in (request.content_type or "")
 
 
 def _count(endpoint: Endpoint, tally: Tally) -> None:
