@@ -192,45 +192,74 @@ def postgres() -> Iterator[PostgresServer]:
 @contextmanager
 def _cluster(folder: Path) -> Iterator[str]:
     """A running cluster under `folder`; yields the URL of its superuser."""
-    user = _unprivileged_user()
-    binaries = _postgres_binaries(folder, user)
-    home = folder / "pg"
-    home.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(home, user.pw_uid, user.pw_gid)
-    as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-    initdb = [
-        str(binaries / "initdb"),
-        "--no-sync",
-        "--auth=trust",
-        "--locale=C.UTF-8",
-        "--username=postgres",
-    ]
-    made = subprocess.run([*initdb, "-D", str(home / "d")], cwd=home, capture_output=True, text=True, check=False, **as_user)
-    if made.returncode:
-        raise NoServer(f"initdb failed; set TEST_DATABASE_URL to a server of your own\n{made.stderr}")
-    settings = {"listen_addresses": "", "unix_socket_directories": str(home), "max_connections": "200"}
-    command = [str(binaries / "postgres"), "-D", str(home / "d")]
-    command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    # SIGQUIT is PostgreSQL's immediate shutdown: the fastest that still releases its shared memory.
-    process = _spawn(command, folder / "log", death_signal=signal.SIGQUIT, cwd=home, **as_user)
+    cluster = Cluster(folder)
+    cluster.start()
     try:
-        admin = f"postgresql+psycopg://postgres@/postgres?host={home}"
-        _wait_for(lambda: _make_role(admin), psycopg.OperationalError, process, folder / "log")
-        yield admin
+        yield cluster.admin_url
     finally:
-        # SIGINT is the fast shutdown; SIGTERM would wait for every client to leave.
-        process.send_signal(signal.SIGINT)
+        cluster.stop()
+
+
+class Cluster:
+    """A PostgreSQL cluster under `folder`: `start` and `stop` as often as a test likes, always at one URL."""
+
+    def __init__(self, folder: Path) -> None:
+        user = _unprivileged_user()
+        self._binaries = _postgres_binaries(folder, user)
+        self._home = folder / "pg"
+        self._home.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(self._home, user.pw_uid, user.pw_gid)
+        self._as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.admin_url = f"postgresql+psycopg://postgres@/postgres?host={self._home}"
+        options = ["--no-sync", "--auth=trust", "--locale=C.UTF-8", "--username=postgres"]
+        initdb = [str(self._binaries / "initdb"), *options, "-D", str(self._home / "d")]
+        made = subprocess.run(initdb, cwd=self._home, capture_output=True, text=True, check=False, **self._as_user)
+        if made.returncode:
+            raise NoServer(f"initdb failed; set TEST_DATABASE_URL to a server of your own\n{made.stderr}")
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises `NoServer`."""
+        assert self._process is None, "it runs already"
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self._home), "max_connections": "200"}
+        command = [str(self._binaries / "postgres"), "-D", str(self._home / "d")]
+        command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        # SIGQUIT is PostgreSQL's immediate shutdown: the fastest that still releases its shared memory.
+        self._process = _spawn(command, self._log, death_signal=signal.SIGQUIT, cwd=self._home, **self._as_user)
+        _wait_for(lambda: _make_role(self.admin_url), psycopg.OperationalError, self._process, self._log)
+
+    def stop(self, signum: int = signal.SIGINT) -> None:
+        """SIGINT is the fast shutdown (SIGTERM would wait for every client to leave), SIGQUIT the immediate one."""
+        if self._process is None:
+            return
+        self._process.send_signal(signum)
         try:
-            process.wait(10)
+            self._process.wait(10)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(10)
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(10)
+        self._process = None
+
+
+@contextmanager
+def private_postgres() -> Iterator[tuple[Cluster, str]]:
+    """A cluster that the test may stop and start again, and the URL of an empty database in it."""
+    folder = _fresh_folder(_roomy_place())
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster, PostgresServer(cluster.admin_url, _ROLE).new_database()
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_role(admin_url: str) -> None:
     with psycopg.connect(_libpq(sa.make_url(admin_url)), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(_ROLE)))
+        with suppress(psycopg.errors.DuplicateObject):
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(_ROLE)))
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:

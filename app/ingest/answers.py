@@ -96,7 +96,8 @@ def ingest_error(
 
     Every body carries both `error` and `status`, whatever the sender asked for: Python's client raises a
     KeyError otherwise. A pixel is not sent for `img`: a browser that can draw the body tells the page that
-    it arrived, whatever the status. `code` is our stable word for the reason and travels in the header `Portcullis-Error`. `retry_after` is in seconds."""
+    it arrived, whatever the status. `code` is our stable word for the reason and travels in the header
+    `Portcullis-Error`. `retry_after` is in seconds."""
     headers = _error_headers(status, code, retry_after)
     if endpoint == "import" and (bare or controls.strict or not controls.verbose):
         return _json(status, {"code": status, "error": message, "status": _reason(status)}, headers)
