@@ -6,13 +6,14 @@ BIN := .venv/bin
 PORT ?= 8080
 export PORT
 
-.PHONY: help run demo test lint unit fault bench lock clean
+.PHONY: help run demo test lint unit fault mutants bench lock clean
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
 	@echo "make demo   tell the whole story on the terminal, with every claim checked"
 	@echo "make test   lint, types, import rules and every test, on real Redis and real PostgreSQL"
 	@echo "make unit   the tests that need no I/O (seconds)"
+	@echo "make mutants  break each promise in a copy of the source and see a test turn red (minutes)"
 	@echo "make bench  speed, as ratios measured in one run"
 	@echo "make lock   renew the lock files from pyproject.toml"
 
@@ -38,6 +39,9 @@ unit: .venv/.dev
 
 fault: .venv/.dev
 	$(BIN)/python -m pytest tests/fault
+
+mutants: .venv/.dev
+	$(BIN)/python -m tests.fault.mutants $(NAMES)
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.check

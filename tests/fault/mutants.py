@@ -1,0 +1,416 @@
+"""Break the service on purpose, one promise at a time, and see that a test notices: `make mutants [NAMES="fence-track …"]`.
+
+Each mutant is one small change of the source in a copy of the checkout, with the tests that must turn red. It prints
+how many were tried and killed, and exits 1 when one lives, when its text is no longer in the source (then the mutant
+must follow the code), or when its tests did not run. Not part of `make test`: it takes some minutes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_COPIED = ("app", "jobs", "policies", "tests", "docs", "benchmarks")
+_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "wsgi.py")
+_TIMEOUT = 300
+# What pytest's exit code says: some test failed. Any other code but 0 means that the tests did not run.
+_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One promise broken: in `file`, the one occurrence of `old` becomes `new`; `tests` is what pytest is given."""
+
+    name: str
+    promise: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+_PROMISES = "tests/integration/test_promises.py"
+_LIFE = "tests/integration/test_life_of_a_request.py"
+_QUERY = "tests/integration/test_query.py"
+_BAD = "tests/e2e/test_bad_input.py"
+_GONE = "tests/fault/test_database_gone.py"
+
+MUTANTS = (
+    # --- the fence
+    Mutant(
+        "fence-events",
+        "events wait for an erasure that is being accepted",
+        "app/ingest/service.py",
+        "events: Sequence[Event], actor: str, tally: Tally) -> None:\n        fence.enter_shared(tx, project.id)",
+        "events: Sequence[Event], actor: str, tally: Tally) -> None:",
+        (_PROMISES, "-k", "waits"),
+    ),
+    Mutant(
+        "fence-profiles",
+        "profile updates wait for it too",
+        "app/ingest/service.py",
+        "updates: Sequence[tuple[int, Update]], tally: Tally) -> None:\n        fence.enter_shared(tx, project.id)",
+        "updates: Sequence[tuple[int, Update]], tally: Tally) -> None:",
+        (_PROMISES, "-k", "waits"),
+    ),
+    Mutant(
+        "fence-erasure",
+        "an erasure waits for the batches under way",
+        "app/subjects/service.py",
+        "wanted, now = list(dict.fromkeys(identifiers)), self._clock()\n"
+        "        with self._database.write() as tx:\n            fence.enter_exclusive(tx, by.project.id)",
+        "wanted, now = list(dict.fromkeys(identifiers)), self._clock()\n        with self._database.write() as tx:",
+        (_PROMISES, "-k", "waits"),
+    ),
+    # --- once
+    Mutant(
+        "dedup",
+        "an event that is sent twice is stored once",
+        "app/keys/service.py",
+        "        if not insert_id:\n            return secrets.randbits(63)",
+        "        return secrets.randbits(63)",
+        (_PROMISES, "-k", "stored_once"),
+    ),
+    Mutant(
+        "dedup-by-version",
+        "a new policy version does not double what is sent again",
+        "app/ingest/append.py",
+        "dedup=keys.dedup_of(event.name, event.time_ms, uid, event.insert_id),",
+        'dedup=keys.dedup_of(f"{version}{event.name}", event.time_ms, uid, event.insert_id),',
+        (_PROMISES, "-k", "stored_once"),
+    ),
+    # --- refused people
+    Mutant(
+        "tombstone",
+        "an erased person's events are refused",
+        "policies/consent.py",
+        "    return None if state is SubjectState.ACTIVE else",
+        "    return None if state in (SubjectState.ACTIVE, SubjectState.ERASED) else",
+        (_LIFE, "-k", "hides_at_once"),
+    ),
+    Mutant(
+        "tombstone-of-any-id",
+        "the state that forbids most among an event's ids decides",
+        "app/ingest/append.py",
+        "    return max((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
+        "    return min((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
+        (_LIFE, _PROMISES, "-k", "device_of_the_person or any_of_its_ids"),
+    ),
+    Mutant(
+        "opt-out",
+        "an opted-out person's events are refused",
+        "policies/consent.py",
+        "    return None if state is SubjectState.ACTIVE else",
+        "    return None if state in (SubjectState.ACTIVE, SubjectState.OPTED_OUT) else",
+        (_LIFE, "-k", "opt_out"),
+    ),
+    Mutant(
+        "unknown-tombstone",
+        "an id that nobody has seen gets a tombstone when its erasure is asked",
+        "app/subjects/service.py",
+        "rows = {**known, **register.enrol(tx, keys, unknown, now)}\n            living = [row for row in rows.values() if row.state not in",
+        "rows = dict(known)\n            living = [row for row in rows.values() if row.state not in",
+        (_LIFE, "-k", "unknown_id"),
+    ),
+    # --- hidden
+    Mutant(
+        "hidden-export",
+        "an export leaves hidden people out",
+        "app/query/render.py",
+        "    return None if found is None or found.hidden else found",
+        "    return found",
+        (_QUERY, _LIFE, "-k", "hidden or hides"),
+    ),
+    Mutant(
+        "hidden-profiles",
+        "a page of profiles does not count hidden people",
+        "app/query/service.py",
+        "if not Row(None, None, state).hidden]",
+        "]",
+        (_QUERY, "-k", "visible or hidden or hide or go"),
+    ),
+    Mutant(
+        "hidden-at-once",
+        "a person is hidden when their erasure is accepted, not when it is done",
+        "app/identity/register.py",
+        "_HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)",
+        "_HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASED)",
+        (_LIFE, "-k", "hides_at_once"),
+    ),
+    # --- requests
+    Mutant(
+        "claim-fence",
+        "a worker that was replaced changes nothing",
+        "app/subjects/queue.py",
+        "            subject_request.c.fence == claim.fence,\n            subject_request.c.state.in_(_OPEN),",
+        "            subject_request.c.state.in_(_OPEN),",
+        (_PROMISES, _LIFE, "-k", "replaced or lost_its_claim"),
+    ),
+    Mutant(
+        "claim-hold",
+        "every effect begins by holding the claim",
+        "app/subjects/queue.py",
+        "        self._set(tx, claim, lease_until_ms=self._clock() + self._lease_ms)",
+        "        return",
+        (_PROMISES, _LIFE, "-k", "replaced or lost_its_claim"),
+    ),
+    Mutant(
+        "claim-taken",
+        "a request that somebody works on is not claimed again",
+        "app/subjects/queue.py",
+        "            subject_request.c.lease_until_ms <= now,\n",
+        "",
+        (_LIFE, "-k", "lost_its_claim"),
+    ),
+    Mutant(
+        "verify",
+        "nothing is certified while rows are left",
+        "jobs/erasure.py",
+        "        if reached or any(found.values()):",
+        "        if reached:",
+        (_LIFE, "-k", "never_certified"),
+    ),
+    Mutant(
+        "purge",
+        "what was shredded is in no file",
+        "jobs/purge.py",
+        "    methods |= engine(services.database, tables)",
+        "    methods |= {table.name: PurgeMethod.CHECKPOINTED for table in tables}",
+        (_PROMISES, "-k", "shredded"),
+    ),
+    Mutant(
+        "secure-delete",
+        "SQLite overwrites what it deletes",
+        "app/database.py",
+        '        "secure_delete=ON",',
+        '        "secure_delete=OFF",',
+        (_PROMISES, "-k", "shredded"),
+    ),
+    Mutant(
+        "shred",
+        "a tombstone keeps a digest and nothing else",
+        "app/identity/register.py",
+        '("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref")',
+        '("uid", "person", "prior_state")',
+        (_LIFE, "-k", "hides_at_once"),
+    ),
+    Mutant(
+        "delete-a-place",
+        "an erasure deletes in every place of the data map",
+        "jobs/erasure.py",
+        "    return (*stored, *mapped)",
+        "    return tuple(stored)",
+        ("tests/contract/test_data_map.py",),
+    ),
+    Mutant(
+        "archive-revoked",
+        "an archive ends with the person",
+        "app/subjects/service.py",
+        "            revoked = revoke_archives(tx, by.project.id, uids)\n            self._stage_created",
+        "            revoked: list[str] = []\n            self._stage_created",
+        (_LIFE, "-k", "archive_ends"),
+    ),
+    # --- acknowledged means durable and policy-enforced
+    Mutant(
+        "answer-before-commit",
+        "a batch is answered after its commit",
+        "app/ingest/views.py",
+        "    tally = work(batch)\n",
+        "    import threading\n\n    tally = Tally(valid=len(batch.records))\n    threading.Thread(target=work, args=(batch,)).start()\n",
+        (_PROMISES, "-k", "cannot_be_committed"),
+    ),
+    Mutant(
+        "commit-failure-swallowed",
+        "a commit that fails is told",
+        "app/database.py",
+        '    except (OperationalError, InterfaceError, PoolTimeout):\n        raise Unavailable("the database does not answer", retry_after=_RETRY_AFTER) from None',
+        "    except (OperationalError, InterfaceError, PoolTimeout):\n        return",
+        (_PROMISES, "-k", "cannot_be_committed"),
+    ),
+    Mutant(
+        "unchecked",
+        "a record that cannot be judged does not pass",
+        "policies/gate.py",
+        'decisions.append(_dropped(Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED)))',
+        "decisions.append(Decision(Verdict.PASS, record.name, dict(record.properties), ()))",
+        ("tests/unit/policies/test_gate.py",),
+    ),
+    Mutant(
+        "unchecked-batch",
+        "what was dropped is not stored",
+        "app/ingest/append.py",
+        "if decision.verdict is not Verdict.DROPPED]",
+        "]",
+        (_LIFE, "-k", "opt_out or hides"),
+    ),
+    Mutant(
+        "audit-apart",
+        "an act and its audit entry are one transaction",
+        "app/audit/service.py",
+        "        tx.execute(sa.insert(audit_staging).values(project_id=entry.project_id, body=entry.canonical()))",
+        "        with self._database.engine.begin() as apart:\n"
+        "            apart.execute(sa.insert(audit_staging).values(project_id=entry.project_id, body=entry.canonical()))",
+        (_PROMISES, "-k", "no_audit_entry"),
+    ),
+    Mutant(
+        "audit-missing",
+        "every act is in the log",
+        "app/ingest/service.py",
+        "        self._audit.stage(tx, entry)",
+        "        return",
+        (_LIFE, "-k", "the_log_has_each_act"),
+    ),
+    # --- values
+    Mutant(
+        "log-a-field",
+        "a log line holds fields of the allow-list only",
+        "app/logs.py",
+        "        del entry[name]",
+        "        pass",
+        ("tests/unit/app/test_logs.py",),
+    ),
+    Mutant(
+        "log-a-library",
+        "another library's message is not logged",
+        "app/logs.py",
+        'record.levelno, "library_message", name=record.name)',
+        "record.levelno, record.getMessage(), name=record.name)",
+        ("tests/unit/app/test_logs.py",),
+    ),
+    Mutant(
+        "log-a-fault",
+        "an unexpected failure is logged without its text",
+        "app/http.py",
+        "fault=type(error).__name__, frames",
+        "fault=str(error), frames",
+        ("tests/contract/test_errors.py", "-k", "unexpected"),
+    ),
+    Mutant(
+        "log-the-body",
+        "nothing of a refused request is logged",
+        "app/http.py",
+        "        problem = describe(error)\n",
+        "        problem = describe(error)\n        print(request.get_data(), flush=True)\n",
+        (_BAD,),
+    ),
+    Mutant(
+        "echo",
+        "an error answer does not echo what was sent",
+        "app/ingest/views.py",
+        "Problem(fault.status, fault.code, fault.message, fault.field, fault.remedy)",
+        "Problem(fault.status, fault.code, fault.message + repr(request.get_data()[:400]), fault.field, fault.remedy)",
+        (_BAD,),
+    ),
+    # --- doors
+    Mutant(
+        "permission",
+        "a role does what its permissions say",
+        "app/http.py",
+        "    if need not in g.caller.permissions:",
+        "    if False:",
+        ("tests/contract/test_routes.py",),
+    ),
+    Mutant(
+        "bomb",
+        "inflation stops at its bound",
+        "app/ingest/wire.py",
+        "        inflated = inflater.decompress(request.body, limits.inflated_bytes + 1)",
+        "        inflated = inflater.decompress(request.body)",
+        ("tests/unit/ingest/test_wire.py", "-k", "bomb"),
+    ),
+    Mutant(
+        "retry-after",
+        "what is down says when to come back",
+        "app/http.py",
+        "        if problem.retry_after is not None:",
+        "        if False:",
+        ("tests/contract/test_errors.py", _GONE, "-k", "come_back or postgresql"),
+    ),
+    Mutant(
+        "ready-though-gone",
+        "readiness says that the database is gone",
+        "app/web.py",
+        "        database = fault.code\n",
+        '        database = "ok"\n',
+        (_GONE,),
+    ),
+    Mutant(
+        "no-pre-ping",
+        "connections that the database dropped are replaced, not handed out",
+        "app/database.py",
+        "        pool_pre_ping=True,",
+        "        pool_pre_ping=False,",
+        (_GONE, "-k", "postgresql"),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    """Try the mutants of these names, or all. Returns 0 when every one was killed."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    if unknown := set(names) - {mutant.name for mutant in chosen}:
+        print(f"no such mutant: {', '.join(sorted(unknown))}; there are {', '.join(m.name for m in MUTANTS)}")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="portcullis-mutants-") as folder:
+        copy = _copy(Path(folder))
+        verdicts = [_tried(mutant, copy) for mutant in chosen]
+    killed = verdicts.count("killed")
+    print(f"{len(verdicts)} tried, {killed} killed, {len(verdicts) - killed} not")
+    return 0 if killed == len(verdicts) else 1
+
+
+def _copy(folder: Path) -> Path:
+    copy = folder / "checkout"
+    copy.mkdir()
+    for name in _COPIED:
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for name in _FILES:
+        shutil.copy2(CHECKOUT / name, copy / name)
+    return copy
+
+
+def _tried(mutant: Mutant, copy: Path) -> str:
+    began, path = time.monotonic(), copy / mutant.file
+    whole = path.read_text()
+    if whole.count(mutant.old) != 1:
+        verdict = f"STALE: its text stands {whole.count(mutant.old)} times in {mutant.file}"
+    else:
+        healthy = _healthy(mutant.tests, copy)
+        path.write_text(whole.replace(mutant.old, mutant.new))
+        broken = _pytest(mutant.tests, copy) if healthy == 0 else None
+        path.write_text(whole)
+        verdict = _verdict(healthy, broken)
+    print(f"{mutant.name:24} {time.monotonic() - began:5.1f} s  {verdict:8}  {mutant.promise}", flush=True)
+    return verdict
+
+
+def _verdict(healthy: int, broken: int | None) -> str:
+    if healthy != 0:
+        return f"NOT TRIED: its tests fail on the healthy source (pytest exit code {healthy})"
+    return {_FAILED: "killed", 0: "LIVES"}.get(broken or 0, f"NOT RUN: pytest exit code {broken}")
+
+
+@cache
+def _healthy(tests: tuple[str, ...], copy: Path) -> int:
+    return _pytest(tests, copy)
+
+
+def _pytest(tests: tuple[str, ...], copy: Path) -> int:
+    # No bytecode: a source that changes within a second would otherwise be taken for the one before.
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        return subprocess.run(command, cwd=copy, capture_output=True, timeout=_TIMEOUT, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return _FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
