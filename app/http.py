@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,6 +13,7 @@ import msgspec
 import structlog
 from flask import Blueprint as FlaskBlueprint, Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from app import errors
@@ -124,9 +126,26 @@ def basic_credentials(value: str) -> tuple[str, str]:
     return username, password
 
 
+def json_body() -> Any:
+    """The body as JSON, whatever its Content-Type says. Raises `InvalidInput`, also for one that nests without end."""
+    try:
+        return json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        raise errors.InvalidInput("the body is not JSON", field="body", remedy="send a JSON object in UTF-8") from None
+
+
+class _BodyParser(FlaskParser):
+    def _raw_load_json(self, req: Any) -> Any:  # noqa: ARG002 - webargs hands in the request that is flask's own
+        return json_body()
+
+
+class _Blueprint(Blueprint):
+    ARGUMENTS_PARSER = _BodyParser()
+
+
 def api_blueprint(name: str, description: str) -> Blueprint:
     """A blueprint of the documented `/v1` API."""
-    return Blueprint(name, name, description=description)
+    return _Blueprint(name, name, description=description)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -225,12 +244,35 @@ def _of_policy(error: PolicyError) -> Problem:
 def _of_http(error: HTTPException) -> Problem:
     status = error.code or 500
     if status == 422:
-        # marshmallow's messages name fields and rules, never values.
-        found = getattr(error, "data", {}).get("messages")
+        found = _without_names(getattr(error, "data", {}).get("messages"))
         return Problem(422, "invalid_input", "the request has mistakes", None, "mend every one listed", problems=found)
+    if status == 413:
+        _drain()
     allow = dict(error.get_headers()).get("Allow")
     return Problem(status, f"http_{status}", error.name.lower(), None, _REMEDIES.get(status), allow=allow)
 
+
+def _without_names(messages: Any) -> Any:
+    """marshmallow's messages name fields and rules and no values, but for a field that nobody declared: its name was sent."""
+    if not isinstance(messages, dict):
+        return messages
+    told = {name: _without_names(each) for name, each in messages.items() if each != _UNKNOWN}
+    return told if len(told) == len(messages) else {**told, "(other)": ["a field that is not known here; leave it out"]}
+
+
+_UNKNOWN = ["Unknown field."]
+
+
+def _drain() -> None:
+    # A client that still sends when the connection is closed sees a broken pipe instead of the answer.
+    unread = request.environ["wsgi.input"]
+    for _ in range(_MOST_DRAINED):
+        if not unread.read(65_536):
+            return
+
+
+# Chunks of 64 KB: a body of up to 64 MB is told why it is refused, a longer one is cut off.
+_MOST_DRAINED = 1_024
 
 _REMEDIES = {
     404: "see /openapi.json and the README for the routes",

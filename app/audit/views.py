@@ -16,12 +16,14 @@ from app.audit.service import SequencedEntry
 from app.http import api_blueprint, caller, needs, services
 
 _MOST = 10_000
+# What a column holds: a larger number is a mistake of the caller, not a failure of the database.
+_LARGEST = 2**63 - 1
 
 
 class EntriesQuery(Schema):
     """Which entries."""
 
-    start = fields.Integer(load_default=0, validate=validate.Range(0), metadata={"description": "First index, from 0."})
+    start = fields.Integer(load_default=0, validate=validate.Range(0, _LARGEST), metadata={"description": "First index, from 0."})
     limit = fields.Integer(load_default=1_000, validate=validate.Range(1, _MOST))
 
 

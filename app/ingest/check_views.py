@@ -54,7 +54,9 @@ def _read(body: bytes) -> list[_Event]:
         events = msgspec.json.decode(body, type=_Check).events
     except msgspec.ValidationError as fault:
         # The message names the path and the expected type, never the value: `Expected `str`, got `int` - at `$.events[0].event``.
-        raise InvalidInput(str(fault), field="events", remedy=_SHAPE) from None
+        # Of an unknown field it names the field, which the caller chose.
+        told = str(fault) if "unknown field" not in str(fault) else "the body has a field that is not known here"
+        raise InvalidInput(told, field="events", remedy=_SHAPE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("the body is not JSON", field="body", remedy=_SHAPE) from None
     if len(events) > MAX_EVENTS:

@@ -9,8 +9,12 @@ from marshmallow import Schema, fields
 
 from app.access.roles import Permission
 from app.audit.entry import iso
+from app.errors import NotFound
 from app.http import api_blueprint, caller, needs, services
 from app.rulebook.service import PolicyVersion
+
+# What the column holds: no database needs to be asked for more.
+_LARGEST_VERSION = 2**31 - 1
 
 
 class NewPolicySchema(Schema):
@@ -68,6 +72,8 @@ def add(body: dict[str, Any]) -> dict[str, Any]:
 @needs(Permission.POLICY_WRITE)
 def activate(version: int) -> dict[str, Any]:
     """Put a version in force for every event acknowledged after this answers. Rolling back is activating an older one."""
+    if version > _LARGEST_VERSION:
+        raise NotFound("the project has no such policy version", field="version", remedy="see GET /v1/policies")
     who = caller()
     with services().database.write() as tx:
         services().rulebook.activate(tx, who.project.id, version, actor=who.id)

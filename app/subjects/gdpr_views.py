@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from app.access.roles import Permission
 from app.audit.entry import iso
 from app.errors import Conflict, InvalidInput, NotAllowed
-from app.http import Problem, app_dialect, caller, json_response, needs, services, speak
+from app.http import Problem, app_dialect, caller, json_body, json_response, needs, services, speak
 from app.subjects.model import RequestKind, RequestState, SubjectRequest
 from app.subjects.schemas import NewRequestSchema
 from app.subjects.service import Accepted, RequestStatus
@@ -96,7 +96,7 @@ def cancel_deletion(tracking_id: str | None = None) -> Response:
 
 
 def _tracking_id() -> str:
-    sent = request.get_json(silent=True)
+    sent = json_body() if request.content_length else None
     found = sent.get("tracking_id") or sent.get("task_id") if isinstance(sent, dict) else None
     if not isinstance(found, str):
         raise InvalidInput("no tracking_id was sent", field="tracking_id", remedy="put it in the path or the JSON body")
@@ -111,7 +111,7 @@ def _check_token() -> None:
 
 def _body() -> dict[str, Any]:
     _check_token()
-    sent = request.get_json(silent=True, force=True)
+    sent = json_body()
     if not isinstance(sent, dict):
         raise InvalidInput("the body is not a JSON object", field="body", remedy='send {"distinct_ids": ["…"]}')
     wanted = {

@@ -80,7 +80,10 @@ class RequestsQuery(Schema):
     """Paging of requests, newest first."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 1_000))
-    before_ms = fields.Integer(metadata={"description": "Only requests created before this Unix time in milliseconds."})
+    before_ms = fields.Integer(
+        validate=validate.Range(0, 2**63 - 1),
+        metadata={"description": "Only requests created before this Unix time in milliseconds."},
+    )
 
 
 class RequestSchema(Schema):
