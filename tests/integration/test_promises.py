@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.bootstrap import bootstrap
 from app.identity import fence, register
 from app.subjects.model import RequestKind
 from app.subjects.queue import LostClaim
@@ -249,3 +251,14 @@ def test_what_was_shredded_is_in_no_page_of_postgresql(pg: Gate) -> None:
     pg.delete("ada")
     pg.work()
     assert pg.rows("SELECT pg_relation_filenode('register')") != before
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+
+def test_a_credential_without_an_end_is_good_however_slowly_it_is_looked_up(gate: Gate) -> None:
+    """The clock moves at every look: a request that waits for its thread is not refused for it."""
+    ticking = itertools.count(gate.clock[0], 5).__next__
+    slow = bootstrap(gate.services.settings, clock=ticking, database=gate.services.database)
+    with slow.database.read() as tx:
+        assert slow.access.bearer(tx, gate.credentials["ingest_token"]).project.id == _project(gate)
