@@ -11,12 +11,12 @@ import click
 
 from app import first_start
 from app.access.roles import Role
-from app.access.service import Kind, project_by_id
+from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
 from app.bootstrap import Services, bootstrap
 from app.database import Database, migrate
 from app.embedded import plan_queue
-from app.errors import PortcullisError
+from app.errors import PortcullisError, Unavailable
 from app.keys.master import generate_key, load_master_key
 from app.logs import configure
 from app.settings import Settings
@@ -42,9 +42,18 @@ def main() -> None:
         sys.exit(refused.exit_code)
     except PortcullisError as refused:
         click.echo(f"portcullis: {refused.message}", err=True)
-        if refused.remedy:
-            click.echo(f"  remedy: {refused.remedy}", err=True)
+        if remedy := refused.remedy or (_DATABASE_REMEDY if isinstance(refused, Unavailable) else None):
+            click.echo(f"  remedy: {remedy}", err=True)
         sys.exit(2)
+    except OSError as fault:
+        click.echo(f"portcullis: {fault.filename or 'this machine'}: {fault.strerror}", err=True)
+        click.echo(
+            "  remedy: look whether PORTCULLIS_DATA is a folder that this user may write to, with room on the disk", err=True
+        )
+        sys.exit(2)
+
+
+_DATABASE_REMEDY = "look whether the database of DATABASE_URL runs (unset: SQLite in PORTCULLIS_DATA), then `portcullis migrate`"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +75,10 @@ _NO_SETTINGS = ("audit",)
 @cli.command()
 @click.pass_obj
 def run(settings: Settings) -> None:
-    """Start everything on this machine: web, dispatcher, worker, queue, SQLite, in one data folder."""
+    """Start everything on this machine, in one data folder.
+
+    Web, dispatcher and worker, with SQLite and an embedded queue unless DATABASE_URL and REDIS_URL say otherwise.
+    """
     os.umask(0o077)
     first_start.make_data_folder(settings)
     with PidLock(settings.data_dir):
@@ -120,7 +132,7 @@ def _token(credentials: Path, role: str) -> str:
 @cli.command()
 @click.pass_obj
 def serve(settings: Settings) -> None:
-    """Serve HTTP in the foreground."""
+    """Serve HTTP on HOST and PORT, in the foreground."""
     from app.web_server import serve as serve_http  # noqa: PLC0415 - the other commands must not load a web server
 
     _refuse_unsafe(settings)
@@ -130,7 +142,7 @@ def serve(settings: Settings) -> None:
 @cli.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Work on subject requests, as RQ rings or, without Redis, as SQL says."""
+    """Work on subject requests (erasures, retrievals)."""
     _refuse_unsafe(settings)
     _job_process("jobs.worker")
 
@@ -138,7 +150,7 @@ def worker(settings: Settings) -> None:
 @cli.command()
 @click.pass_obj
 def dispatcher(settings: Settings) -> None:
-    """Find due requests, sequence the audit log, expire archives."""
+    """Ring for due subject requests, put the audit log in order, expire archives."""
     _refuse_unsafe(settings)
     _job_process("jobs.dispatcher")
 
@@ -174,12 +186,18 @@ def migrate_command(settings: Settings) -> None:
 
 @cli.group()
 def project() -> None:
-    """Projects."""
+    """Create and list projects."""
 
 
 @project.command(name="create")
 @click.argument("name")
-@click.option("--policy", default=first_start.DEFAULT_POLICY, type=click.Choice(library.names()), show_default=True)
+@click.option(
+    "--policy",
+    default=first_start.DEFAULT_POLICY,
+    type=click.Choice(library.names()),
+    show_default=True,
+    help="A policy that ships.",
+)
 @click.option("--region", default="default", show_default=True, help="Where the project's data lives.")
 @click.pass_obj
 def project_create(settings: Settings, name: str, policy: str, region: str) -> None:
@@ -192,15 +210,31 @@ def project_create(settings: Settings, name: str, policy: str, region: str) -> N
     click.echo(f"project_id={made.id}\nproject_token={made.token}")
 
 
+@project.command(name="list")
+@click.pass_obj
+def project_list(settings: Settings) -> None:
+    """Every project: its id, name and region."""
+    services = bootstrap(settings)
+    with services.database.read() as tx:
+        for each in all_projects(tx):
+            click.echo(f"{each.id}\t{each.name}\t{each.region}")
+
+
 @cli.group()
 def credential() -> None:
-    """Tokens, service accounts, project secrets."""
+    """Create and revoke tokens, service accounts and project secrets."""
 
 
 @credential.command(name="create")
 @click.argument("project_id", type=int)
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), default=Kind.BEARER.value, show_default=True)
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What it may do.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    default=Kind.BEARER.value,
+    show_default=True,
+    help="How it is sent: a bearer token, a Basic pair, or a project secret as Basic username.",
+)
 @click.pass_obj
 def credential_create(settings: Settings, project_id: int, role: str, kind: str) -> None:
     """Create a credential. Its secret is printed this once."""
@@ -261,6 +295,7 @@ def policy_list(settings: Settings, project_id: int) -> None:
     """Every version of a project's policy, newest first."""
     services = bootstrap(settings)
     with services.database.read() as tx:
+        project_by_id(tx, project_id)
         for each in services.rulebook.versions(tx, project_id):
             click.echo(f"{each.version}\t{each.name}\t{each.digest[:12]}\t{'active' if each.active else ''}")
 
@@ -283,7 +318,7 @@ def _added(services: Services, tx: Any, project_id: int, text: str) -> int:
     try:
         return services.rulebook.add(tx, project_id, text, author=_ACTOR).version
     except PolicyError:
-        raise click.ClickException("the policy has mistakes; see `portcullis policy lint FILE`") from None
+        raise click.ClickException("the policy has mistakes; `portcullis policy lint FILE` lists them") from None
 
 
 # --- keys and audit --------------------------------------------------------------------------------------------------
@@ -291,7 +326,7 @@ def _added(services: Services, tx: Any, project_id: int, text: str) -> int:
 
 @cli.group()
 def keys() -> None:
-    """Keys."""
+    """Make master keys."""
 
 
 @keys.command(name="generate")
@@ -303,7 +338,7 @@ def keys_generate() -> None:
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def audit(arguments: tuple[str, ...]) -> None:
-    """Verify a certificate or a pulled log, offline: `portcullis audit verify certificate FILE --key KEY`."""
+    """Verify a certificate or a pulled log, offline."""
     words = list(arguments)
     if words[:1] == ["verify"]:
         del words[0]

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from app.access.roles import Role
 from app.access.service import Kind, all_projects
 from app.bootstrap import Services
+from app.errors import StartupRefused
 from app.settings import Settings
 from policies import library
 
@@ -24,10 +25,17 @@ _TOKENS = (Role.ADMIN, Role.OFFICER, Role.AUDITOR, Role.INGEST)
 
 
 def make_data_folder(settings: Settings) -> None:
-    """The data folder, private to this user."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if settings.data_dir.stat().st_mode & 0o077:
-        settings.data_dir.chmod(0o700)
+    """The data folder, private to this user. Raises `StartupRefused` where none can be."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if settings.data_dir.stat().st_mode & 0o077:
+            settings.data_dir.chmod(0o700)
+    except OSError as fault:
+        raise StartupRefused(
+            f"{settings.data_dir} cannot be the data folder: {fault.strerror}",
+            field="PORTCULLIS_DATA",
+            remedy="set PORTCULLIS_DATA to a folder that this user may write to",
+        ) from fault
 
 
 def make_demo_project(services: Services) -> Path:

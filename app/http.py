@@ -139,13 +139,11 @@ class _BodyParser(FlaskParser):
         return json_body()
 
 
-class _Blueprint(Blueprint):
-    ARGUMENTS_PARSER = _BodyParser()
-
-
 def api_blueprint(name: str, description: str) -> Blueprint:
     """A blueprint of the documented `/v1` API."""
-    return _Blueprint(name, name, description=description)
+    made = Blueprint(name, name, description=description)
+    made.ARGUMENTS_PARSER = _BodyParser()
+    return made
 
 
 def json_response(value: Any, status: int = 200) -> Response:

@@ -170,7 +170,7 @@ class Access:
         """Stop a credential at once. Raises `NotFound`."""
         done = tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(revoked_ms=self._clock()))
         if not done.rowcount:
-            raise NotFound("no such principal", field="id")
+            raise NotFound("no such credential", field="id", remedy="use the id that was printed when it was created")
 
 
 def project_of_token(tx: Connection, token: str) -> Project:
@@ -185,7 +185,7 @@ def project_by_id(tx: Connection, project_id: int) -> Project:
     """The project with this id. Raises `NotFound`."""
     row = tx.execute(sa.select(project).where(project.c.id == project_id)).first()
     if row is None:
-        raise NotFound("no such project", field="project_id")
+        raise NotFound("no such project", field="project_id", remedy="see `portcullis project list`")
     return _project(row)
 
 

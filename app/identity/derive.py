@@ -15,16 +15,24 @@ ID_PROPERTIES = ("distinct_id", "$user_id", "$device_id")
 
 @dataclass(frozen=True, slots=True)
 class EventIds:
-    """The ids of one event. `subject` is whose event it is, or None for an event that belongs to nobody."""
+    """The ids of one event. `subject` is whose event it is, or None for an event that belongs to nobody.
+
+    `stray` is a `distinct_id` that is neither the user nor the device: it is not kept, and yet it names somebody.
+    """
 
     subject: str | None = field(repr=False)
     user: str | None = field(repr=False)
     device: str | None = field(repr=False)
+    stray: str | None = field(default=None, repr=False)
 
     def all(self) -> tuple[str, ...]:
-        """Every id named, without repeats."""
+        """Every id that the register keeps, without repeats."""
         named = (self.subject, self.user, self.device)
         return tuple(dict.fromkeys(each for each in named if each))
+
+    def judged(self) -> tuple[str, ...]:
+        """Every id named, kept or not: each of them can refuse the event."""
+        return self.all() if self.stray is None else (*self.all(), self.stray)
 
 
 def event_ids(properties: Mapping[str, Any]) -> EventIds:
@@ -37,7 +45,8 @@ def event_ids(properties: Mapping[str, Any]) -> EventIds:
             device = distinct
         else:
             user = distinct
-    return EventIds(subject=user or device, user=user, device=device)
+    stray = None if distinct in (user, device) else distinct
+    return EventIds(subject=user or device, user=user, device=device, stray=stray)
 
 
 def text_id(value: object) -> str | None:

@@ -51,7 +51,7 @@ def append_events(
     """Check, register and store `events`. Returns what became of them; raises when anything stops the check."""
     tally = Tally()
     ids = [event_ids(event.properties) for event in events]
-    known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
+    known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
     records = [
         Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms)
         for event, named in zip(events, ids, strict=True)
@@ -76,7 +76,7 @@ def append_events(
 def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) -> list[Record]:
     """The same records with what the register knows of their people."""
     ids = [event_ids(record.properties) for record in records]
-    known = register.resolve(tx, keys, {each for named in ids for each in named.all()})
+    known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
     return [msgspec.structs.replace(record, state=_state(named, known)) for record, named in zip(records, ids, strict=True)]
 
 
@@ -91,7 +91,7 @@ def state_of(rows: Iterable[Row]) -> SubjectState:
 
 
 def _state(ids: EventIds, known: Mapping[str, Row]) -> SubjectState:
-    return state_of(known[each] for each in ids.all() if each in known)
+    return state_of(known[each] for each in ids.judged() if each in known)
 
 
 def _enrol_and_link(

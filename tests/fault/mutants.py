@@ -105,6 +105,14 @@ MUTANTS = (
         (_LIFE, _PROMISES, "-k", "device_of_the_person or any_of_its_ids"),
     ),
     Mutant(
+        "consent",
+        "the gate refuses everyone who is not active",
+        "policies/gate.py",
+        "        if record.state is not SubjectState.ACTIVE:",
+        "        if record.state is SubjectState.RESTRICTED:",
+        (_LIFE, "-k", "hides_at_once or opt_out"),
+    ),
+    Mutant(
         "opt-out",
         "an opted-out person's events are refused",
         "policies/consent.py",

@@ -34,6 +34,30 @@ def _fill(gate, *people):
     assert answer.data == b"1"
 
 
+def _refused(gate):
+    path = "/v1/refusals?from_date=2026-01-01&to_date=2027-01-01"
+    return gate.client.get(path, headers=gate.bearer("officer")).get_json()["reasons"]
+
+
+@pytest.mark.parametrize("how", ["erased", "opted_out"])
+@pytest.mark.parametrize("place", ["distinct_id", "$user_id", "$device_id"])
+def test_an_event_is_refused_when_any_of_its_ids_is(gate, how, place):
+    """Though its other ids are known, active, and another person's."""
+    _fill(gate, "ada", "bob", "carol")
+    gate.track(gate.event("", "d", **{"$device_id": "phone"}))
+    if how == "erased":
+        gate.delete("$device:ada" if place == "$device_id" else "ada")
+        gate.work()
+    else:
+        ids = ["$device:ada" if place == "$device_id" else "ada"]
+        gate.client.post("/v1/opt-outs", json={"distinct_ids": ids}, headers=gate.bearer("officer"))
+    before = gate.rows("SELECT count(*) FROM event")
+    ids = {"distinct_id": "bob", "$user_id": "carol", "$device_id": "phone"}
+    gate.track(gate.event("bob", "mixed", **(ids | {place: "ada"})))
+    assert gate.rows("SELECT count(*) FROM event") == before
+    assert _refused(gate) == {how: 1}
+
+
 def test_an_erasure_hides_at_once_deletes_proves_and_stays(gate):
     _fill(gate, "ada", "bob")
     people = {row[0]: row[1:] for row in gate.rows("SELECT uid, time_ms, dedup, name, properties FROM event")}
@@ -54,8 +78,7 @@ def test_an_erasure_hides_at_once_deletes_proves_and_stays(gate):
     ]
     gate.track(gate.event("ada", "i0", plan="pro"), gate.event("ada", "later"))
     assert gate.people() == ["bob"]
-    refused = gate.client.get("/v1/refusals?from_date=2026-01-01&to_date=2027-01-01", headers=gate.bearer("officer"))
-    assert refused.get_json()["reasons"] == {"erased": 3}
+    assert _refused(gate) == {"erased": 3}
     left = {row[0]: row[1:] for row in gate.rows("SELECT uid, time_ms, dedup, name, properties FROM event")}
     assert len(left) == 1
     assert left.items() <= people.items()
@@ -238,6 +261,7 @@ def test_an_opt_out_refuses_and_an_opt_in_accepts_again(gate):
     assert gate.client.post("/v1/opt-outs", json=body, headers=gate.bearer("officer")).get_json()["people"] == 2
     gate.track(gate.event("ada", "i5"), gate.event("new", "i6"))
     assert [each["properties"]["$insert_id"] for each in gate.exported()] == ["i0"]
+    assert _refused(gate) == {"opted_out": 2}
     states = gate.client.post("/v1/subjects/states", json=body, headers=gate.bearer("officer")).get_json()["states"]
     assert states == ["opted_out", "opted_out"]
     gate.client.post("/v1/opt-ins", json=body, headers=gate.bearer("officer"))

@@ -13,7 +13,7 @@ from app.identity.derive import EventIds, event_ids, text_id
         ({"$device_id": "d1"}, EventIds("$device:d1", None, "$device:d1")),
         ({"$device_id": "$device:d1"}, EventIds("$device:d1", None, "$device:d1")),
         ({"$user_id": "ada", "$device_id": "d1"}, EventIds("ada", "ada", "$device:d1")),
-        ({"$user_id": "ada", "distinct_id": "other"}, EventIds("ada", "ada", None)),
+        ({"$user_id": "ada", "distinct_id": "other"}, EventIds("ada", "ada", None, "other")),
         ({"distinct_id": 7}, EventIds("7", "7", None)),
         ({"distinct_id": ""}, EventIds(None, None, None)),
         ({}, EventIds(None, None, None)),
