@@ -49,6 +49,7 @@ bench: .venv/.dev
 
 # pip checks the hash of every package; the checkout itself is then linked in without touching them.
 .venv/.run: requirements.lock pyproject.toml | .venv/made
+	@echo "Installing the locked dependencies into .venv; this happens once and takes about a minute."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

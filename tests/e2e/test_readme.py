@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,18 @@ def test_the_python_of_the_readme_sends_an_event():
     assert event["properties"]["distinct_id"] == "ada"
     assert event["properties"]["plan"] == "pro"
     assert event["properties"]["email"].startswith("p1.")
+
+
+def test_the_erasure_of_the_readme_ends_with_a_certificate_that_holds(tmp_path):
+    (code,) = re.findall(r"## Erasing a person\n\n```sh\n(.*?)```", README, re.S)
+    with installation() as one:
+        code = code.replace("http://127.0.0.1:8080", one.base_url).replace(".portcullis/", f"{one.data}/")
+        status = next(line for line in code.splitlines() if "# PENDING" in line).partition("#")[0]
+        code = code.replace(status, f"until {status} | grep -q SUCCESS; do sleep 0.2; done ")
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        run = subprocess.run(["bash", "-euc", code], cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("HOLDS: erasure ")
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^portcullis ([a-z]+)", README, re.M))))

@@ -102,7 +102,15 @@ MUTANTS = (
         "app/ingest/append.py",
         "    return max((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
         "    return min((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
-        (_LIFE, _PROMISES, "-k", "device_of_the_person or any_of_its_ids"),
+        (_LIFE, "-k", "device_of_the_person or any_of_its_ids"),
+    ),
+    Mutant(
+        "stray-id",
+        "a distinct_id that is not kept is judged all the same",
+        "app/ingest/append.py",
+        "for each in ids.judged() if each in known)",
+        "for each in ids.all() if each in known)",
+        (_LIFE, "-k", "device_of_the_person or any_of_its_ids"),
     ),
     Mutant(
         "consent",
