@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import tracemalloc
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -252,8 +253,14 @@ def test_a_request_that_cannot_be_read_is_refused_as_a_whole(sent: WireRequest, 
 def test_a_gzip_bomb_is_given_up_at_the_limit() -> None:
     bomb = gzip.compress(b"[" + b" " * 40_000_000 + b"]", 9)
     assert len(bomb) < 100_000
-    with pytest.raises(wire.InflatedTooLarge):
-        decode(bomb, encoding="gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(wire.InflatedTooLarge):
+            decode(bomb, encoding="gzip")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000, "it was inflated beyond the limit before it was refused"
 
 
 def test_limits_on_bytes_are_inclusive() -> None:
