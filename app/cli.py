@@ -255,7 +255,7 @@ def credential_revoke(settings: Settings, principal_id: str) -> None:
     """Stop a credential at once."""
     services = bootstrap(settings)
     with services.database.write() as tx:
-        services.access.revoke(tx, principal_id)
+        services.access.revoke(tx, principal_id, actor=_ACTOR)
     click.echo("revoked")
 
 

@@ -166,11 +166,14 @@ class Access:
         self._audit.stage(tx, Entry(AuditAction.PRINCIPAL_CREATED, project_id, actor, self._clock(), obj=identity, facts=facts))
         return NewPrincipal(identity, username, secret)
 
-    def revoke(self, tx: Connection, principal_id: str) -> None:
+    def revoke(self, tx: Connection, principal_id: str, *, actor: str) -> None:
         """Stop a credential at once. Raises `NotFound`."""
-        done = tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(revoked_ms=self._clock()))
-        if not done.rowcount:
+        now = self._clock()
+        stop = sa.update(principal).where(principal.c.id == principal_id).values(revoked_ms=now)
+        project_id = tx.execute(stop.returning(principal.c.project_id)).scalar()
+        if project_id is None:
             raise NotFound("no such credential", field="id", remedy="use the id that was printed when it was created")
+        self._audit.stage(tx, Entry(AuditAction.PRINCIPAL_REVOKED, project_id, actor, now, obj=principal_id))
 
 
 def project_of_token(tx: Connection, token: str) -> Project:

@@ -20,6 +20,7 @@ class AuditAction(StrEnum):
 
     PROJECT_CREATED = "project.created"
     PRINCIPAL_CREATED = "principal.created"
+    PRINCIPAL_REVOKED = "principal.revoked"
     POLICY_ACTIVATED = "policy.activated"
     INGEST_ACCEPTED = "ingest.accepted"
     PROFILES_CHANGED = "profiles.changed"
@@ -30,6 +31,7 @@ class AuditAction(StrEnum):
     PROFILES_READ = "profiles.read"
     REQUEST_CREATED = "request.created"
     REQUEST_CANCELLED = "request.cancelled"
+    REQUEST_RETRIED = "request.retried"
     REQUEST_STARTED = "request.started"
     REQUEST_FAILED = "request.failed"
     ERASURE_DELETED = "erasure.deleted"

@@ -188,6 +188,8 @@ class Subjects:
             }
             if tx.execute(sa.update(subject_request).where(failed).values(values)).rowcount != 1:
                 raise Conflict("only a failed request can be retried")
+            entry = Entry(AuditAction.REQUEST_RETRIED, by.project.id, by.id, self._clock(), obj=request_id)
+            self._audit.stage(tx, entry)
             request = current(tx, request_id)
         self._doorbell.ring(request_id)
         return request

@@ -42,3 +42,16 @@ def test_a_credential_ends_at_its_time_and_not_before(home: Installation) -> Non
         assert access_at(home, NOW).bearer(tx, bearer.secret).id == bearer.id
         with pytest.raises(NotAuthenticated):
             access_at(home, NOW + 1).bearer(tx, bearer.secret)
+
+
+def test_a_revoked_credential_is_nobody_at_once_and_the_log_says_who_did_it(home: Installation) -> None:
+    access = home.services.access
+    with home.services.database.write() as tx:
+        made = access.create_project(tx, "revoked", actor="test")
+        bearer = access.create_principal(tx, made.id, Kind.BEARER, Role.INGEST, actor="test")
+        access.revoke(tx, bearer.id, actor="somebody")
+    with home.services.database.read() as tx, pytest.raises(NotAuthenticated):
+        access.bearer(tx, bearer.secret)
+    last = home.services.audit.entries(made.id, 0, 100)[-1].body
+    assert b'"action":"principal.revoked"' in last
+    assert b'"actor":"somebody"' in last

@@ -293,3 +293,18 @@ def test_the_log_has_each_act_and_names_nobody(gate):
     assert {"erasure.verified", "erasure.shredded", "erasure.certified"} <= acts
     assert b"zoe" not in pulled.data
     assert gate.client.get("/v1/audit/entries", headers=gate.bearer("officer")).status_code == 403
+
+
+def test_a_failed_request_is_tried_again_by_an_officer_and_the_log_says_so(gate):
+    _fill(gate, "ada")
+    request = gate.delete("ada")
+    with gate.services.database.write() as tx:
+        tx.exec_driver_sql("UPDATE subject_request SET state = 'failed', next_due_ms = NULL")
+    gate.work()
+    assert gate.status(request)["state"] == "failed"
+    path = f"/v1/requests/{request}/retry"
+    assert gate.client.post(path, headers=gate.bearer("officer")).status_code == 200
+    assert gate.client.post(path, headers=gate.bearer("officer")).status_code == 409
+    gate.work()
+    assert gate.status(request)["state"] == "done"
+    assert gate.actions().count("request.retried") == 1
