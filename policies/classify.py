@@ -149,12 +149,13 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown")
 
-    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool], unknown: Part) -> None:
+    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool], unknown: Part, is_telling: Callable[[str], bool] = lambda _: False) -> None:
         """Take the rules in order of precedence, the standing ones first, the test for suspicious names, and the
         part of properties that no rule names."""
         self._is_suspicious = is_suspicious
+        self._is_telling = is_telling
         self._unknown = unknown
         self._rules = tuple(
             Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
@@ -198,6 +199,8 @@ class Classifier:
         path = name if top else f"{parent.path}.{name}"
         governing = self.governing(path, parent) if role is Role.PLAIN else None
         part = self._part(role, governing)
+        if part is Part.SCANNED and self._is_telling(path):
+            part = Part.TOUCHED
         return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key), part)
 
     def _part(self, role: Role, governing: Governing | None) -> Part:

@@ -9,12 +9,11 @@ from dataclasses import replace
 import msgspec
 
 from policies.classify import Classifier, EventPatterns, Part
-from policies.detect import Scanner
+from policies.detect import Scanner, is_region
 from policies.errors import PolicyInvalid, PolicyProblem
 from policies.gate import EventTerms, Gate
 from policies.geolocate import AVAILABLE, standing_rules
 from policies.model import ActionKind, Detector, Fallback, Policy, Reason
-from policies.phones import is_region
 from policies.walk import Terms
 
 
@@ -24,13 +23,13 @@ def compile_policy(policy: Policy) -> Gate:
     problems = tuple(_problems(policy))
     if problems:
         raise PolicyInvalid(problems)
-    detectors = {Detector(detector): ActionKind(action) for detector, action in policy.detectors}
-    active = [detector for detector, action in detectors.items() if action is not ActionKind.KEEP]
+    terms_of = {Detector(detector): terms for detector, terms in policy.detectors}
+    detectors = {detector: ActionKind(terms.action) for detector, terms in terms_of.items()}
     written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
-    scanner = Scanner(active, policy.default_region)
+    scanner = Scanner(terms_of, policy.default_region)
     unknown = Part.SCANNED if policy.unknown_properties is Fallback.ALLOW else Part.TOUCHED
     terms = Terms(
-        Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown),
+        Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown, scanner.is_telling),
         scanner,
         detectors,
         policy.unknown_properties,

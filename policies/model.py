@@ -55,7 +55,17 @@ class Reason(StrEnum):
     DETECTED_EMAIL = "detected_email"
     DETECTED_PHONE = "detected_phone"
     DETECTED_CARD = "detected_card"
+    DETECTED_IBAN = "detected_iban"
+    DETECTED_SSN = "detected_ssn"
+    DETECTED_NATIONAL_ID = "detected_national_id"
     DETECTED_IP = "detected_ip"
+    DETECTED_MAC = "detected_mac"
+    DETECTED_JWT = "detected_jwt"
+    DETECTED_SECRET = "detected_secret"  # noqa: S105 - a reason, not a secret.
+    DETECTED_URL_CREDENTIALS = "detected_url_credentials"
+    DETECTED_COORDINATES = "detected_coordinates"
+    DETECTED_BIRTH_DATE = "detected_birth_date"
+    DETECTED_CRYPTO_ADDRESS = "detected_crypto_address"
     UNKNOWN_PROPERTY = "unknown_property"
     UNKNOWN_EVENT = "unknown_event"
     BLOCKED_EVENT = "blocked_event"
@@ -89,7 +99,17 @@ class Detector(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     CARD = "card"
+    IBAN = "iban"
+    SSN = "ssn"
+    NATIONAL_ID = "national_id"
     IP = "ip"
+    MAC = "mac"
+    JWT = "jwt"
+    SECRET = "secret"  # noqa: S105 - an API key or a private key is a kind of finding here.
+    URL_CREDENTIALS = "url_credentials"
+    COORDINATES = "coordinates"
+    BIRTH_DATE = "birth_date"
+    CRYPTO_ADDRESS = "crypto_address"
 
 
 class Geolocation(StrEnum):
@@ -210,13 +230,28 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorTerms:
+    """How a policy uses one detector.
+
+    ``action`` is what happens to a finding (KEEP switches the detector off); a finding below ``confidence``
+    (0 to 1) is left alone; ``context`` are further words that raise the confidence of what stands near them or
+    under a name that has them; ``allow`` are globs over the text of a finding that is no personal data here.
+    """
+
+    action: ActionKind = ActionKind.REDACT
+    confidence: float = 0.5
+    context: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """A whole written policy. ``detectors`` holds an action for every member of ``Detector``."""
+    """A whole written policy. ``detectors`` holds terms for every member of ``Detector``."""
 
     name: str
     description: str = ""
     rules: tuple[Rule, ...] = ()
-    detectors: tuple[tuple[Detector, ActionKind], ...] = tuple((d, ActionKind.REDACT) for d in Detector)
+    detectors: tuple[tuple[Detector, DetectorTerms], ...] = tuple((d, DetectorTerms()) for d in Detector)
     default_region: str = "US"
     geolocation: Geolocation = Geolocation.OFF
     unknown_properties: Fallback = Fallback.ALLOW

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from policies.cases import read_case
 from policies.classify import HOUSEKEEPING
+from policies.detect import is_region
 from policies.errors import PolicyProblem
 from policies.geolocate import AVAILABLE
 from policies.located import Located, Reader, meant, shown
@@ -16,6 +17,7 @@ from policies.model import (
     ActionKind,
     Case,
     Detector,
+    DetectorTerms,
     Drop,
     DropEvent,
     Fallback,
@@ -31,7 +33,6 @@ from policies.model import (
     Sensitivity,
     Truncate,
 )
-from policies.phones import is_region
 
 _POLICY_FIELDS = (
     "policy",
@@ -124,12 +125,12 @@ class _PolicyReader(Reader):
     def _cases(self, node: Located | None) -> tuple[Case, ...]:
         return () if node is None else self.items(node, "cases", lambda item, path: read_case(self, item, path))
 
-    def _detectors(self, node: Located | None) -> tuple[tuple[Detector, ActionKind], ...]:
+    def _detectors(self, node: Located | None) -> tuple[tuple[Detector, DetectorTerms], ...]:
         """An action for every detector; one that is not mentioned redacts, which is the safe side."""
-        chosen = dict.fromkeys(Detector, ActionKind.REDACT)
+        chosen = dict.fromkeys(Detector, DetectorTerms())
         if node is not None:
             for name, value in self.fields(node, "detectors", tuple(map(str, Detector)), ()).items():
-                chosen[Detector(name)] = self._detector_action(value, f"detectors.{name}")
+                chosen[Detector(name)] = DetectorTerms(self._detector_action(value, f"detectors.{name}"))
         return tuple(chosen.items())
 
     def _detector_action(self, node: Located, path: str) -> ActionKind:

@@ -81,7 +81,7 @@ class Walk:
     def name(self, name: str) -> str:
         """The record's own name with personal data replaced. Raises Refused where a detector drops: no name,
         no record."""
-        result = self._scrubbed(name, "event", version=False)
+        result = self._scrubbed(name, "event")
         if isinstance(result, Gone):
             last = self.remarks[-1]
             raise Refused(Remark(last.rule, last.path, ActionKind.DROP_EVENT, last.reason))
@@ -95,7 +95,7 @@ class Walk:
         place = self._terms.classifier.place(parent, key)
         path = f"{shown}.{key}"
         if place.suspicious:
-            new_key = self._scrubbed(key, f"{shown}.<key>", version=False)
+            new_key = self._scrubbed(key, f"{shown}.<key>")
             if isinstance(new_key, Gone):
                 return
             if new_key != key:
@@ -142,7 +142,7 @@ class Walk:
             seen.append(finding)
             return ""
 
-        self._terms.scanner.scrub(value, note, version=False)
+        self._terms.scanner.scrub(value, note)
         return seen[0] if seen else None
 
     def _value(self, place: Place, value: Any, path: str, depth: int, known: bool = False) -> Any:
@@ -206,7 +206,7 @@ class Walk:
         if isinstance(value, str):
             return self._text(place, value, path, depth)
         if type(value) in _NUMBERS:
-            return self._number(value, path)
+            return self._number(place, value, path)
         return value
 
     def _changed(self, entry: Governing, action: Changing, value: Any, path: str) -> Any:
@@ -226,13 +226,13 @@ class Walk:
         return value
 
     def _text(self, place: Place, value: str, path: str, depth: int) -> Any:
-        if not self._terms.scanner.is_doubtful(value):
+        if not self._terms.scanner.is_doubtful(value, place.path):
             return value
         if value.lstrip(BLANK)[:1] in JSON_STARTS:
             parsed = _parsed(value)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
-        return self._scrubbed(value, path, place.is_version)
+        return self._scrubbed(value, path, place.path)
 
     def _embedded(self, place: Place, text: str, parsed: _Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
@@ -248,8 +248,8 @@ class Walk:
             return GONE
         return text if len(self.remarks) == before else msgspec.json.encode(result).decode()
 
-    def _number(self, value: float, path: str) -> Any:
-        finding = self._terms.scanner.number(value)
+    def _number(self, place: Place, value: float, path: str) -> Any:
+        finding = self._terms.scanner.number(value, place.path)
         if finding is None:
             return value
         try:
@@ -257,10 +257,10 @@ class Walk:
         except _Dropped:
             return GONE
 
-    def _scrubbed(self, text: str, path: str, version: bool) -> str | Gone:
+    def _scrubbed(self, text: str, path: str, name: str = "") -> str | Gone:
         """The text without personal data, or GONE where a detector's action is to drop what holds it."""
         try:
-            return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), version)
+            return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), name)
         except _Dropped:
             return GONE
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from policies.detect.checksums import luhn
+from policies.detect.kinds import Form, Span
+from policies.model import Detector
 from policies.text import in_hexadecimal
 
 # Prefix range (inclusive, compared at its own length) and allowed lengths.
@@ -39,7 +42,6 @@ _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4,
 # Neither pattern can fail once it has begun, so the standard engine is linear on any text.
 _RUN = re.compile(r"[0-9]+(?:[ ._\-/]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MAX_GROUPS = 19
 
 
@@ -52,13 +54,7 @@ def is_card(digits: str) -> bool:
     return issued and luhn(digits)
 
 
-def luhn(digits: str) -> bool:
-    """The Luhn check (ISO/IEC 7812-1, annex B). All zeros pass it and are refused by the issuer ranges."""
-    values = [ord(char) - 48 for char in reversed(digits)]
-    return (sum(values[::2]) + sum(_DOUBLED[value] for value in values[1::2])) % 10 == 0
-
-
-def card_spans(text: str) -> Iterator[tuple[int, int, str]]:
+def card_spans(text: str) -> Iterator[Span]:
     """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores
     inside."""
     for run in _RUN.finditer(text):
@@ -68,10 +64,13 @@ def card_spans(text: str) -> Iterator[tuple[int, int, str]]:
         yield from _in_groups(text, groups)
 
 
-def _in_groups(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+def _in_groups(text: str, groups: list[tuple[int, int]]) -> Iterator[Span]:
     first = 0
     while first < len(groups):
-        taken = _longest(text, groups, first)
+        begin = groups[first][0]
+        # The digits after a decimal point are no card, however many they are.
+        fraction = text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit()
+        taken = 0 if fraction else _longest(text, groups, first)
         if taken:
             start, end = groups[first][0], groups[first + taken - 1][1]
             yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken])
@@ -93,3 +92,17 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
         if is_card("".join(text[a:b] for a, b in chosen)) and not in_hexadecimal(text, chosen[0][0], chosen[-1][1]):
             return count
     return 0
+
+
+_GAP = r"[ ._\-/]{0,3}"
+
+CARD_FORMS = (
+    Form(
+        Detector.CARD,
+        card_spans,
+        rf"(?:^|[^0-9.]|[^0-9]\.)(?:[3-6]{_GAP}\d|2{_GAP}[2-7]|8{_GAP}[12])(?:{_GAP}\d){{11}}",
+        0.95,
+        sole=False,
+    ),
+)
+"""Payment cards, bare or grouped."""

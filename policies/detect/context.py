@@ -1,0 +1,77 @@
+"""Context: the words that say what a number beside them is, in texts and in the names of properties."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+BEFORE = 48
+"""How many characters before a span are read for a context word."""
+
+AFTER = 24
+"""How many characters after it."""
+
+_GAPS = re.compile(r"[ _.\-]+")
+
+
+class Words:
+    """The context words of one form, in the shapes that texts, names and the wide pass need."""
+
+    __slots__ = ("_in_text", "name_pattern", "text_pattern")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """Compile. A word that begins with ``=`` counts in names only; gaps in a word match any usual gap."""
+        listed = sorted({word.strip().lower() for word in words if word.strip(" =")})
+        spoken = [word for word in listed if word[0] != "="]
+        self._in_text = re.compile("|".join(map(_exact, spoken)) if spoken else r"(?!)")
+        self.text_pattern = "|".join(map(_wide, spoken))
+        self.name_pattern = "|".join(_named(word.lstrip("=")) for word in listed)
+
+    def near(self, text: str, start: int, end: int, before_only: bool) -> bool:
+        """Whether one of the words stands near the span."""
+        before = text[max(0, start - BEFORE) : start].lower()
+        if self._in_text.search(before):
+            return True
+        return not before_only and self._in_text.search(text[end : end + AFTER].lower()) is not None
+
+
+def _letters(char: str) -> str:
+    if char.isascii():
+        return char if char.isalnum() else f"\\{char}"
+    return f"(?:{char}|{char.upper()})"
+
+
+def _exact(word: str) -> str:
+    """For lower-case text: no ASCII letter touches a word that begins or ends in one, an English plural aside."""
+    body = "[ _.\\-]{1,2}".join(re.escape(part) for part in _GAPS.split(word)) if not _odd(word) else re.escape(word)
+    return (r"(?<![a-z])" if _ascii_letter(word[0]) else "") + body + (r"(?:s|es)?(?![a-z])" if _ascii_letter(word[-1]) else "")
+
+
+def _wide(word: str) -> str:
+    """The same for bytes of any case, as RE2; an escape of a JSON text may touch it."""
+    body = _body(word)
+    before = r"(?:^|[^A-Za-z]|\\(?:[nrtbf]|u00[01][0-9A-Fa-f]))" if _ascii_letter(word[0]) else ""
+    return f"(?i:{before}{body}" + (r"(?:s|es)?(?:[^A-Za-z]|$))" if _ascii_letter(word[-1]) else ")")
+
+
+def _named(word: str) -> str:
+    """For folded dotted paths. Long words may be glued to others, as in ``customerbirthdate``."""
+    parts = [part for part in _GAPS.split(word) if part]
+    body = r"[ _.\-$]{0,2}".join("".join(map(_letters, part)) for part in parts)
+    glued = sum(map(len, parts)) >= 6 or not word[0].isascii()
+    return body if glued else rf"(?:^|[^a-z]){body}(?:s|[0-9])?(?:[^a-z]|$)"
+
+
+def _body(word: str) -> str:
+    if _odd(word):
+        return "".join(map(_letters, word))
+    return r"[ _.\-]{1,2}".join("".join(map(_letters, part)) for part in _GAPS.split(word))
+
+
+def _odd(word: str) -> bool:
+    """Words with their own punctuation at an end, such as ``t.c.`` or ``ss#``, are taken as they are."""
+    return _GAPS.split(word)[-1] == "" or "#" in word or ":" in word
+
+
+def _ascii_letter(char: str) -> bool:
+    return char.isascii() and char.isalpha()
