@@ -92,7 +92,8 @@ class Form:
     """One way in which personal data is written.
 
     ``find`` yields the spans in a text that pass the validators. ``pattern`` is what such a text must contain,
-    as RE2 over the bytes of the text or of its JSON form: it may match more and never less. A span is trusted
+    as RE2 over the bytes of the text or of its JSON form: it may match more and never
+    less; empty when only words and names can tell. A span is trusted
     as far as ``alone``, and as far as ``beside`` when one of ``words`` stands near or in the name of the property
     (a word that begins with ``=`` counts in names only). ``after`` limits the words to those before the span.
     ``sole`` forms say which digits they are, so UUIDs and hashes are not protected from them.

@@ -69,8 +69,10 @@ def _ibans(text: str) -> Iterator[Span]:
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # First characters of Bitcoin, Litecoin, Dogecoin and Tron, and the version bytes behind them.
-_BASE58 = re.compile(rf"{NOT_AFTER}[13LMDAT9][1-9A-HJ-NP-Za-km-z]{{25,34}}{NOT_BEFORE}")
-_VERSIONS = frozenset({0x00, 0x05, 0x30, 0x32, 0x1E, 0x16, 0x41})
+# Sixteen characters that hexadecimal could hold begin one address in a billion, and one hash in fifty: those are hashes.
+_BASE58_START = "[13LMDT][1-9a-f]{0,15}[A-HJ-NP-Zg-km-z]"
+_BASE58 = re.compile(rf"{NOT_AFTER}(?={_BASE58_START})[13LMDT][1-9A-HJ-NP-Za-km-z]{{25,34}}{NOT_BEFORE}")
+_VERSIONS = frozenset({0x00, 0x05, 0x30, 0x32, 0x1E, 0x41})
 _BECH32 = re.compile(rf"{NOT_AFTER}(?:bc1|ltc1|tb1|BC1|LTC1|TB1)[02-9ac-hj-np-zAC-HJ-NP-Z]{{11,71}}{NOT_BEFORE}")
 _BECH32_ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
@@ -139,7 +141,7 @@ MONEY_FORMS = (
     Form(
         Detector.CRYPTO_ADDRESS,
         _bitcoins,
-        rf"{BEGIN}(?:[13LMDAT9][1-9A-HJ-NP-Za-km-z]{{25,34}}{END}|(?i:bc1|ltc1|tb1)[02-9ac-hj-np-zAC-HJ-NP-Z]{{11}})",
+        rf"{BEGIN}(?:{_BASE58_START}[1-9A-HJ-NP-Za-km-z]{{9,33}}{END}|(?i:bc1|ltc1|tb1)[02-9ac-hj-np-zAC-HJ-NP-Z]{{11}})",
         0.97,
     ),
     Form(Detector.CRYPTO_ADDRESS, _ethereum, rf"{BEGIN}0x[0-9a-fA-F]{{40}}{END}", 0.9),

@@ -22,6 +22,7 @@ from policies.detect.secrets import SECRET_FORMS, URL_FORMS
 from policies.detect.ssn import SSN_FORMS
 from policies.detect.suspicion import Suspicion, Verdict
 from policies.model import ActionKind, Detector, DetectorTerms
+from policies.text import needs_folding
 
 _MAX_PASSES = 8
 _SHORTEST_SUSPECT = 7
@@ -65,15 +66,17 @@ class Scanner:
         if text.lstrip(BLANK)[:1] in JSON_STARTS:
             return True
         verdict = self.suspicion.of(text)
-        if verdict.wanted or verdict.wrapped:
+        if self._calls(verdict, name):
             return True
-        if verdict.near and (name is None or not self.suspicion.context(name).isdisjoint(verdict.near)):
-            return True
-        return not text.isascii() and any(self._calls(form, name) for form in plain_forms(text, False))
+        return needs_folding(text) and any(self._calls(self.suspicion.of(form), name) for form in plain_forms(text, False))
 
-    def _calls(self, text: str, name: str | None) -> bool:
-        verdict = self.suspicion.of(text)
-        return bool(verdict.wanted or verdict.wrapped or (verdict.near and name != ""))
+    def _calls(self, verdict: Verdict, name: str | None) -> bool:
+        """Whether a verdict calls for the exact detectors under this name, or under any."""
+        if not verdict.clean:
+            return True
+        if name is None:
+            return verdict.marked
+        return bool(name and verdict.near) and not self.suspicion.context(name).isdisjoint(verdict.near)
 
     def scrub(self, text: str, replacement: Callable[[Finding], str], name: str = "") -> str:
         """``text`` with every finding replaced; the same object when there is none.
@@ -84,7 +87,7 @@ class Scanner:
         """
         for _ in range(_MAX_PASSES):
             verdict = self.suspicion.of(text)
-            if text.isascii() and not (verdict.wanted or verdict.wrapped or verdict.near):
+            if verdict.clean and not name and not needs_folding(text):
                 return text
             form, found = self._first_showing(text, name, verdict)
             if not found:
@@ -109,11 +112,9 @@ class Scanner:
 
     def _found(self, text: str, name: str, verdict: Verdict) -> list[Finding]:
         places: Sequence[int] = verdict.wanted
-        telling: frozenset[int] = frozenset()
-        if name and (verdict.near or places):
-            telling = self.suspicion.context(name)
-            if not telling.isdisjoint(verdict.near):
-                places = sorted({*places, *telling.intersection(verdict.near)})
+        telling = self.suspicion.context(name) if name else _NOTHING
+        if telling and not telling.isdisjoint(verdict.near):
+            places = sorted({*places, *telling.intersection(verdict.near)})
         if not (places or verdict.wrapped) or (name.endswith("version") and _VERSION.fullmatch(text)):
             return []
         covered, found = Cover(text), []
@@ -180,6 +181,9 @@ class Scanner:
     def _unless_allowed(self, finding: Finding) -> Finding | None:
         allowed = self._allowed.get(finding.detector)
         return None if allowed is not None and allowed.fullmatch(finding.canonical) else finding
+
+
+_NOTHING: frozenset[int] = frozenset()
 
 
 def _is_degrees(written: str) -> bool:

@@ -179,6 +179,6 @@ SECRET_FORMS = (
         rf"(?i)(?:^|[^0-9a-z]|\\(?:[nrtbf]|u00[01][0-9a-f]))(?:{_NAMES})(?:\\?[\"'])?(?: {{0,3}}[:=]| is| ?\\?[\"'>])|(?:bearer|basic) [0-9a-z_\-.~+/]{{16}}",
         0.75,
     ),
-    Form(Detector.SECRET, _whole_values, r"[0-9A-Za-z+/_\-=.~!@#$%^*:\\?]{16}", 0.1, _SECRET_WORDS, 0.7),
+    Form(Detector.SECRET, _whole_values, "", 0.1, _SECRET_WORDS, 0.7),
 )
 """Tokens and keys that say what they are, assignments, and random values beside a telling word or under such a name."""

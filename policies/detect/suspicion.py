@@ -43,20 +43,14 @@ EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
 class Verdict:
     """What one combination of members means. ``wanted`` are the forms that the text itself calls for, ``near`` those that
     a telling name would add, both by their place in the order of precedence; ``wrapped`` says that the text may be in
-    disguise, and ``folded`` that its characters may be."""
+    disguise, ``clean`` that nothing deserves a closer look under no name at all, and ``marked`` that under some name
+    the text itself might."""
 
     wanted: tuple[int, ...]
     near: tuple[int, ...]
     wrapped: bool
-    embedded: bool
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing deserves a closer look, under no name at all."""
-        return not (self.wanted or self.wrapped or self.embedded)
-
-
-_CLEAN = Verdict((), (), False, False)
+    clean: bool
+    marked: bool
 
 
 def _options() -> re2.Options:
@@ -70,31 +64,34 @@ def _options() -> re2.Options:
 class Suspicion:
     """The wide first pass, over UTF-8 bytes of plain text or of JSON. Safe to share between threads."""
 
-    __slots__ = ("_everything", "_forms", "_known", "_match", "_members", "_name_members", "_names", "_strong", "_wrapped")
+    __slots__ = ("_everything", "_forms", "_harmless", "_known", "_match", "_members", "_name_members", "_names", "_strong", "_unmarked")
 
     def __init__(self, forms: Sequence[Form], terms: Mapping[Detector, DetectorTerms], words: Sequence[Words]) -> None:
         """Compile for these forms, in order of precedence; ``words`` are the context words of each."""
         self._forms = forms
         self._strong = [form.alone >= terms[form.detector].confidence for form in forms]
         members: dict[str, list[tuple[str, int]]] = {}
+        self._unmarked = frozenset(place for place, form in enumerate(forms) if not form.pattern)
         for place, form in enumerate(forms):
-            members.setdefault(form.pattern, []).append(("form", place))
+            if form.pattern:
+                members.setdefault(form.pattern, []).append(("form", place))
             if not self._strong[place] and words[place].text_pattern:
                 members.setdefault(words[place].text_pattern, []).append(("word", place))
         for pattern in WRAPPED:
             members.setdefault(pattern, []).append(("wrapped", 0))
         members.setdefault(EMBEDDED, []).append(("embedded", 0))
         # A set that exhausts its memory answers "no match". This member matches everything, so that its
-        # absence tells such a failure from a clean text.
-        members[""] = [("sentinel", 0)]
+        # absence tells such a failure from a clean text. It matches at the begin only: a match at every byte is dear.
+        members["^"] = [("sentinel", 0)]
         texts = re2.Set.SearchSet(_options())
         for pattern in members:
             texts.Add(pattern)
         texts.Compile()
         self._match = texts.Match
         self._members = list(members.values())
-        self._everything = Verdict(tuple(range(len(forms))), (), True, True)
-        self._known: dict[tuple[int, ...], Verdict] = {(len(members) - 1,): _CLEAN}
+        self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
+        self._known: dict[tuple[int, ...], Verdict] = {}
+        self._harmless = {(len(members) - 1,)}
         self._names, self._name_members = self._set_of_names(words)
 
     def _set_of_names(self, words: Sequence[Words]) -> tuple[re2.Set | None, list[list[int]]]:
@@ -125,7 +122,7 @@ class Suspicion:
         found = self._match(encoded)
         if found is None:
             return True
-        if len(found) > 1 and not self._verdict(found).clean:
+        if len(found) > 1 and tuple(found) not in self._harmless and not self._verdict(found).clean:
             return True
         if encoded.isascii():
             return False
@@ -148,16 +145,19 @@ class Suspicion:
             known = self._judged(found)
             if len(self._known) < _MAX_KNOWN:
                 self._known[key] = known
+                if known.clean:
+                    self._harmless.add(key)
         return known
 
     def _judged(self, found: Sequence[int]) -> Verdict:
         marks = {mark for member in found for mark in self._members[member]}
-        seen = {place for kind, place in marks if kind == "form"}
+        seen = {place for kind, place in marks if kind == "form"} | self._unmarked
         spoken = {place for kind, place in marks if kind == "word"}
         wanted = {place for place in seen if self._strong[place] or place in spoken}
         near = {place for place in seen - wanted if self._forms[place].words}
         kinds = {kind for kind, _ in marks}
-        return Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, "embedded" in kinds)
+        clean = not (wanted or kinds & {"wrapped", "embedded"})
+        return Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, not near <= self._unmarked)
 
 
 _NONE: frozenset[int] = frozenset()
