@@ -74,5 +74,5 @@ LOCALES = (
     Locale("KR", ("안녕하세요 {name}입니다. {value} 로 변경해 주세요.", "{value} 확인 부탁드립니다"), ("김민수", "이서연"), ("010-1234-5###", "02-312-3###", "+82 10-1234-5###"), ("전화", "연락처:")),
     Locale("SG", _EN, ("Tan Wei Ming", "Nurul Huda"), ("6123 4###", "9123 4###", "+65 6123 4###"), ("call", "hp")),
     Locale("ZA", _EN, ("Thandiwe Nkosi", "Pieter Botha"), ("082 123 4###", "011 123 4###", "+27 82 123 4###"), ("cell", "call")),
-    Locale("AE", _EN, ("Fatima Al Mansoori", "Omar Haddad"), ("050 123 4###", "+971 50 123 4###", "04 123 4###"), ("mobile", "call")),
+    Locale("AE", _EN, ("Fatima Al Mansoori", "Omar Haddad"), ("050 123 4###", "+971 50 123 4###", "04 323 4###"), ("mobile", "call")),
 )  # fmt: skip

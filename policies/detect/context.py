@@ -11,6 +11,8 @@ BEFORE = 48
 AFTER = 24
 """How many characters after it."""
 
+_NUMBER = re.compile(r"[0-9]{4}")
+_LONG_WORD = re.compile(r"[^\W\d_]{4}|[0-9]{2}[T:][0-9]{2}|\n")
 _GAPS = re.compile(r"[ _.\-]+")
 
 
@@ -27,12 +29,19 @@ class Words:
         self.text_pattern = "|".join(map(_wide, spoken))
         self.name_pattern = "|".join(_named(word.lstrip("=")) for word in listed)
 
-    def near(self, text: str, start: int, end: int, before_only: bool) -> bool:
-        """Whether one of the words stands near the span."""
+    def near(self, text: str, start: int, end: int, adjacent: bool) -> bool:
+        """Whether one of the words stands near the span; with ``adjacent``, with no other number in between."""
         before = text[max(0, start - BEFORE) : start].lower()
-        if self._in_text.search(before):
-            return True
-        return not before_only and self._in_text.search(text[end : end + AFTER].lower()) is not None
+        for word in self._in_text.finditer(before):
+            if not (adjacent and _parted(before[word.end() :])):
+                return True
+        word = self._in_text.search(text[end : end + AFTER].lower())
+        return word is not None and not (adjacent and _parted(text[end : end + word.start()]))
+
+
+def _parted(between: str) -> bool:
+    """Whether another number and a word stand in between; numbers alone are a list of the same kind."""
+    return _NUMBER.search(between) is not None and _LONG_WORD.search(between) is not None
 
 
 def _letters(char: str) -> str:

@@ -67,6 +67,9 @@ NOT_AFTER: Final = r"(?<![0-9A-Za-z])"
 NOT_BEFORE: Final = r"(?![0-9A-Za-z])"
 """The same as ``END`` for exact patterns."""
 
+DIGITS: Final = r"\d(?:[ .\-/]?\d){5}"
+"""What every number of six digits or more contains; the shared pattern of forms that need a word anyway."""
+
 MAX_JUDGED: Final = 1_000
 """How many candidates of one form are judged in one text. A text with more is no ordinary text: the rest of its
 candidates then count as findings, so that flooding the gate neither stalls it nor slips anything through."""
@@ -95,8 +98,9 @@ class Form:
     as RE2 over the bytes of the text or of its JSON form: it may match more and never
     less; empty when only words and names can tell. A span is trusted
     as far as ``alone``, and as far as ``beside`` when one of ``words`` stands near or in the name of the property
-    (a word that begins with ``=`` counts in names only). ``after`` limits the words to those before the span.
-    ``sole`` forms say which digits they are, so UUIDs and hashes are not protected from them.
+    (a word that begins with ``=`` counts in names only). ``adjacent`` wants no other number between the word and the span.
+    ``closer`` forms hold ``DIGITS`` besides their pattern, which is then looked for only where those are; ``lettered``
+    ones are found among the letters of a text although their kind is mostly digits. ``sole`` forms say which digits they are, so UUIDs and hashes are not protected from them.
     """
 
     detector: Detector
@@ -105,8 +109,10 @@ class Form:
     alone: float = 0.95
     words: tuple[str, ...] = ()
     beside: float = 0.95
-    after: bool = False
+    adjacent: bool = False
     sole: bool = True
+    closer: bool = False
+    lettered: bool = False
 
 
 def judged(pattern: re.Pattern[str], text: str, judge: Callable[[re.Match[str]], str | None]) -> Iterator[Span]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from policies.detect.checksums import is_day, luhn, mod_11_10, verhoeff, weighted
-from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
+from policies.detect.kinds import BEGIN, DIGITS, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
 from policies.model import Detector
 
 _DNI = "TRWAGMYFPDXBNJZSQVHLCKE"
@@ -181,9 +181,15 @@ def form(
     separated by commas."""
     exact = re.compile(rf"{NOT_AFTER}(?<![0-9][.\-/])(?:{written}){NOT_BEFORE}(?![.\-/][0-9])")
     listed = tuple(word.strip() for word in words.split(","))
-    return Form(detector, partial(_spans, exact, valid), f"{BEGIN}(?:{written}){END}", alone, listed, beside, sole=False)
+    find = partial(_spans, exact, valid)
+    if alone < _ALONE:
+        return Form(detector, find, DIGITS, alone, listed, beside, adjacent=True, sole=False)
+    # Two of the forms have no six digits in a row, and are told by their letters.
+    lettered = written.startswith(("[A-Za-z]{6}", "[A-Z]{3}"))
+    return Form(detector, find, f"{BEGIN}(?:{written}){END}", alone, listed, beside, sole=False, closer=not lettered, lettered=lettered)
 
 
+_ALONE = 0.5
 _NINE = r"[0-9]{3}[ .\-]?[0-9]{3}[ .\-]?[0-9]{3}"
 _ELEVEN = r"[0-9]{11}"
 _DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -215,7 +221,6 @@ NATIONAL_FORMS = (
     form(r"[0-9]{6}[ \-]?[0-9]{4}", _cpr, "cpr, cpr-nummer, cpr-nr, personnummer", 0.2, 0.8),
     form(_ELEVEN + r"|[0-9]{9}-[0-9]{2}", _cpf, "cpf, cadastro de pessoa", 0.3),
     form(r"[2-9][0-9]{3}[ \-]?[0-9]{4}[ \-]?[0-9]{4}", verhoeff, "aadhaar, aadhar, uidai, आधार", 0.4),
-    form(r"[A-Z]{3}[ABCFGHLJT][A-Z][0-9]{4}[A-Z]|[a-z]{3}p[a-z][0-9]{4}[a-z]", _always, "pan, permanent account", 0.3),
     form(r"[0-9]{6}[ \-]?[1-8][0-9]{6}", _rrn, "주민등록번호, 주민번호, rrn, resident registration", 0.3),
     form(_ELEVEN, _kimlik, "kimlik, tckn, tc no, t.c., tc kimlik", 0.3),
     form(_NINE + r"|[0-9]{8}", _tfn, "tfn, tax file", 0.2),

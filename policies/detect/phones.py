@@ -16,7 +16,7 @@ from functools import cache
 import phonenumbers
 
 from policies.detect.cover import Cover
-from policies.detect.kinds import BEGIN, END, MAX_JUDGED, Form, Span
+from policies.detect.kinds import BEGIN, DIGITS, END, MAX_JUDGED, Form, Span
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
@@ -144,7 +144,7 @@ class PhoneReader:
             Form(Detector.PHONE, self.with_sign, r"\+[ ]?\(?\d(?:[ .\-/()]{0,3}\d){6}", 0.9, _WORDS),
             Form(Detector.PHONE, _dialled, rf"{BEGIN}(?:00|011)[ .\-]?[1-9](?:[ .\-/()]{{0,3}}\d){{7}}", 0.6, _WORDS, sole=False),
             Form(Detector.PHONE, self.grouped, self._grouped_pattern(), 0.75, _WORDS, 0.9, sole=False),
-            Form(Detector.PHONE, self.bare, rf"{BEGIN}\d{{7}}", 0.3, _WORDS, 0.75, sole=False),
+            Form(Detector.PHONE, self.bare, DIGITS, 0.3, _WORDS, 0.75, adjacent=True, sole=False),
         ]
         if self._prefix == "0":
             longest = 1 + max(self._lengths, default=9)

@@ -112,6 +112,7 @@ PLACE_FORMS = (
         0.2,
         _BIRTH,
         0.85,
+        adjacent=True,
     ),
 )  # fmt: skip
 """Marked and bare coordinates, and dates beside a word about birth."""

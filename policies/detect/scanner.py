@@ -137,7 +137,7 @@ class Scanner:
         allowed = self._allowed.get(form.detector)
         for start, end, canonical in form.find(text):
             confidence = form.alone
-            if form.words and (told or words.near(text, start, end, form.after)):
+            if form.words and (told or words.near(text, start, end, form.adjacent)):
                 confidence = form.beside if form.beside > confidence else confidence
             if confidence < least or not covered.take(start, end):
                 continue

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import re2
 
 from policies.detect.context import Words
-from policies.detect.kinds import Form
+from policies.detect.kinds import DIGITS, Form
 from policies.model import Detector, DetectorTerms
 from policies.text import fold, needs_folding
 
@@ -39,6 +40,9 @@ EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
 """A JSON text inside a string of a JSON text."""
 
 
+_Mark: TypeAlias = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one combination of members means. ``wanted`` are the forms that the text itself calls for, ``near`` those that
@@ -61,43 +65,62 @@ def _options() -> re2.Options:
     return options
 
 
-class Suspicion:
-    """The wide first pass, over UTF-8 bytes of plain text or of JSON. Safe to share between threads."""
+class _Members:
+    """One RE2 set, and what each of its members stands for."""
 
-    __slots__ = ("_everything", "_forms", "_harmless", "_known", "_match", "_members", "_name_members", "_names", "_strong", "_unmarked")
+    __slots__ = ("marks", "match")
+
+    def __init__(self, members: Mapping[str, list[_Mark]]) -> None:
+        patterns = re2.Set.SearchSet(_options())
+        # A set that exhausts its memory answers "no match". This member matches everything, so that its
+        # absence tells such a failure from a clean text. It matches at the begin only: a match at every byte is dear.
+        for pattern in (*members, "^"):
+            patterns.Add(pattern)
+        patterns.Compile()
+        self.match = patterns.Match
+        self.marks: list[list[_Mark]] = [*members.values(), []]
+
+
+class Suspicion:
+    """The wide first pass, over UTF-8 bytes of plain text or of JSON. Safe to share between threads.
+
+    Three sets, because the automaton of a set has a state for every way in which its members can have begun
+    together: what is made of digits, what is made of letters, and, only where either asks, words and the numbers that
+    need a closer look.
+    """
+
+    __slots__ = ("_closer", "_digits", "_everything", "_forms", "_harmless", "_known", "_letters", "_name_members", "_names", "_strong", "_unmarked")
 
     def __init__(self, forms: Sequence[Form], terms: Mapping[Detector, DetectorTerms], words: Sequence[Words]) -> None:
         """Compile for these forms, in order of precedence; ``words`` are the context words of each."""
         self._forms = forms
         self._strong = [form.alone >= terms[form.detector].confidence for form in forms]
-        members: dict[str, list[tuple[str, int]]] = {}
         self._unmarked = frozenset(place for place, form in enumerate(forms) if not form.pattern)
+        digits: dict[str, list[_Mark]] = {}
+        letters: dict[str, list[_Mark]] = {}
+        closer: dict[str, list[_Mark]] = {}
         for place, form in enumerate(forms):
-            if form.pattern:
-                members.setdefault(form.pattern, []).append(("form", place))
+            mark = ("form", place)
+            if form.closer:
+                closer.setdefault(form.pattern, []).append(mark)
+                digits.setdefault(DIGITS, []).append(("ask", place))
+            elif form.pattern:
+                (letters if form.detector in _OF_LETTERS or form.lettered else digits).setdefault(form.pattern, []).append(mark)
             if not self._strong[place] and words[place].text_pattern:
-                members.setdefault(words[place].text_pattern, []).append(("word", place))
+                closer.setdefault(words[place].text_pattern, []).append(("word", place))
         for pattern in WRAPPED:
-            members.setdefault(pattern, []).append(("wrapped", 0))
-        members.setdefault(EMBEDDED, []).append(("embedded", 0))
-        # A set that exhausts its memory answers "no match". This member matches everything, so that its
-        # absence tells such a failure from a clean text. It matches at the begin only: a match at every byte is dear.
-        members["^"] = [("sentinel", 0)]
-        texts = re2.Set.SearchSet(_options())
-        for pattern in members:
-            texts.Add(pattern)
-        texts.Compile()
-        self._match = texts.Match
-        self._members = list(members.values())
+            letters.setdefault(pattern, []).append(("wrapped", 0))
+        letters.setdefault(EMBEDDED, []).append(("embedded", 0))
+        self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
         self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
-        self._known: dict[tuple[int, ...], Verdict] = {}
-        self._harmless = {(len(members) - 1,)}
+        self._known: dict[tuple[tuple[int, ...], ...], tuple[Verdict, bool]] = {}
+        self._harmless: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
         self._names, self._name_members = self._set_of_names(words)
 
     def _set_of_names(self, words: Sequence[Words]) -> tuple[re2.Set | None, list[list[int]]]:
         members: dict[str, list[int]] = {}
         for place, form in enumerate(self._forms):
-            if not self._strong[place] and words[place].name_pattern:
+            if not self._strong[place] and form.words and words[place].name_pattern:
                 members.setdefault(words[place].name_pattern, []).append(place)
         names = re2.Set.SearchSet(_options())
         for pattern in members:
@@ -119,45 +142,63 @@ class Suspicion:
 
         What only the name of its property makes suspicious is not: ask ``Scanner.is_telling`` about the names.
         """
-        found = self._match(encoded)
-        if found is None:
+        digits, letters = self._digits.match(encoded), self._letters.match(encoded)
+        if digits is None or letters is None:
             return True
-        if len(found) > 1 and tuple(found) not in self._harmless and not self._verdict(found).clean:
+        if (tuple(digits), tuple(letters)) not in self._harmless and not self._verdict(encoded, digits, letters).clean:
             return True
         if encoded.isascii():
             return False
         text = encoded.decode("utf-8", "replace")
-        if not needs_folding(text):
-            return False
-        found = self._match(fold(text).encode("utf-8", "replace"))
-        return found is None or not self._verdict(found).clean
+        return needs_folding(text) and not self._of(fold(text).encode("utf-8", "replace")).clean
 
     def of(self, text: str) -> Verdict:
         """What is worth running on this very text; everything when the engine fails."""
-        found = self._match(text.encode("utf-8", "surrogatepass"))
-        return self._everything if found is None else self._verdict(found)
+        return self._of(text.encode("utf-8", "surrogatepass"))
 
-    def _verdict(self, found: Sequence[int]) -> Verdict:
-        # The engine lists the members in no particular order, and the same text in the same one.
-        key = tuple(found)
-        known = self._known.get(key)
-        if known is None:
-            known = self._judged(found)
-            if len(self._known) < _MAX_KNOWN:
-                self._known[key] = known
-                if known.clean:
-                    self._harmless.add(key)
-        return known
+    def _of(self, encoded: bytes) -> Verdict:
+        digits, letters = self._digits.match(encoded), self._letters.match(encoded)
+        return self._everything if digits is None or letters is None else self._verdict(encoded, digits, letters)
 
-    def _judged(self, found: Sequence[int]) -> Verdict:
-        marks = {mark for member in found for mark in self._members[member]}
+    def _verdict(self, encoded: bytes, digits: Sequence[int], letters: Sequence[int]) -> Verdict:
+        # The engine lists the members in no particular order, and for the same text in the same one.
+        key: tuple[tuple[int, ...], ...] = (tuple(digits), tuple(letters))
+        verdict, asks = self._known.get(key) or self._judged(key)
+        if not asks:
+            return verdict
+        closer = self._closer.match(encoded)
+        if closer is None:
+            return self._everything
+        key = (*key, tuple(closer))
+        return (self._known.get(key) or self._judged(key))[0]
+
+    def _judged(self, key: tuple[tuple[int, ...], ...]) -> tuple[Verdict, bool]:
+        sets = (self._digits, self._letters, self._closer)
+        marks = {mark for part, members in zip(key, sets, strict=False) for member in part for mark in members.marks[member]}
         seen = {place for kind, place in marks if kind == "form"} | self._unmarked
         spoken = {place for kind, place in marks if kind == "word"}
         wanted = {place for place in seen if self._strong[place] or place in spoken}
         near = {place for place in seen - wanted if self._forms[place].words}
         kinds = {kind for kind, _ in marks}
         clean = not (wanted or kinds & {"wrapped", "embedded"})
-        return Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, not near <= self._unmarked)
+        verdict = Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, not near <= self._unmarked)
+        asks = "ask" in kinds or not near <= self._unmarked
+        if len(self._known) < _MAX_KNOWN:
+            self._known[key] = verdict, asks
+            if len(key) == 2 and clean and not asks:
+                self._harmless.add(key)  # type: ignore[arg-type]
+        return verdict, asks
 
 
+_OF_LETTERS = frozenset(
+    {
+        Detector.EMAIL,
+        Detector.IBAN,
+        Detector.MAC,
+        Detector.JWT,
+        Detector.SECRET,
+        Detector.URL_CREDENTIALS,
+        Detector.CRYPTO_ADDRESS,
+    }
+)
 _NONE: frozenset[int] = frozenset()
