@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8080
 export PORT
 
-.PHONY: help run demo test lint unit fault bench lock clean
+.PHONY: help run demo test lint unit fault bench eval lock clean
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test   lint, types, import rules and every test, on real Redis and real PostgreSQL"
 	@echo "make unit   the tests that need no I/O (seconds)"
 	@echo "make bench  speed, as ratios measured in one run"
+	@echo "make eval   precision and recall of the detectors on a labelled corpus, and their speed"
 	@echo "make lock   renew the lock files from pyproject.toml"
 
 run: .venv/.run
@@ -42,6 +43,9 @@ fault: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.check
 	$(BIN)/python -m benchmarks.ingest
+
+eval: .venv/.dev
+	$(BIN)/python -m benchmarks.evaluate
 
 # pip checks the hash of every package; the checkout itself is then linked in without touching them.
 .venv/.run: requirements.lock pyproject.toml | .venv/made

@@ -44,8 +44,28 @@ def _luhn_digit(body: str) -> str:
 def _email(rng: random.Random, locale: Locale) -> Made:
     plain = ["".join(filter(str.isalnum, part.lower())) for part in rng.choice(locale.names).split()]
     first, last = plain[0], plain[-1]
-    local = rng.choice((f"{first}.{last}", f"{first}{rng.randrange(99)}", f"{first[:1]}{last}", f"{last}_{first}", f"{first}+shop", f"{first}-{last}"))
-    host = rng.choice(("example.com", "mail.example.org", "example.co.uk", "firma-beispiel.de", "sub.dept.uni.example.edu", "example.io", "tienda.es", "xn--bcher-kva.example.net"))
+    local = rng.choice(
+        (
+            f"{first}.{last}",
+            f"{first}{rng.randrange(99)}",
+            f"{first[:1]}{last}",
+            f"{last}_{first}",
+            f"{first}+shop",
+            f"{first}-{last}",
+        )
+    )
+    host = rng.choice(
+        (
+            "example.com",
+            "mail.example.org",
+            "example.co.uk",
+            "firma-beispiel.de",
+            "sub.dept.uni.example.edu",
+            "example.io",
+            "tienda.es",
+            "xn--bcher-kva.example.net",
+        )
+    )
     address = f"{local}@{host}"
     form = rng.random()
     if form < 0.04:
@@ -62,7 +82,20 @@ def _phone(rng: random.Random, locale: Locale) -> Made:
 
 
 def _card(rng: random.Random, _locale: Locale) -> Made:
-    prefix, length = rng.choice((("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("36", 14), ("62", 16)))
+    prefix, length = rng.choice(
+        (
+            ("4", 16),
+            ("51", 16),
+            ("55", 16),
+            ("2221", 16),
+            ("34", 15),
+            ("37", 15),
+            ("6011", 16),
+            ("3530", 16),
+            ("36", 14),
+            ("62", 16),
+        )
+    )
     body = prefix + _digits(rng, length - len(prefix) - 1)
     number = body + _luhn_digit(body)
     gap = rng.choice(("", "", " ", "-", "."))
@@ -96,7 +129,9 @@ def _ssn(rng: random.Random, _locale: Locale) -> Made:
     parts = f"{area:03}", f"{rng.randrange(1, 100):02}", f"{rng.randrange(1, 10_000):04}"
     if rng.random() < 0.6:
         return "-".join(parts), rng.choice(("", "SSN", "ssn:"))
-    return rng.choice((" ", "", ".")).join(parts), rng.choice(("SSN", "my social security number is", "ssn:", "Social Security #"))
+    return rng.choice((" ", "", ".")).join(parts), rng.choice(
+        ("SSN", "my social security number is", "ssn:", "Social Security #")
+    )
 
 
 def _national(rng: random.Random, _locale: Locale) -> Made:
@@ -118,13 +153,17 @@ def _nhs(rng: random.Random) -> Made:
 
 
 def _nino(rng: random.Random) -> Made:
-    return rng.choice(("AB {} {} {} C", "JG{}{}{}A", "CE {} {} {} D")).format(_digits(rng, 2), _digits(rng, 2), _digits(rng, 2)), ""
+    return rng.choice(("AB {} {} {} C", "JG{}{}{}A", "CE {} {} {} D")).format(
+        _digits(rng, 2), _digits(rng, 2), _digits(rng, 2)
+    ), ""
 
 
 def _sin(rng: random.Random) -> Made:
     body = rng.choice("1234567") + _digits(rng, 7)
     number = body + _luhn_digit(body)
-    return rng.choice((number, f"{number[:3]} {number[3:6]} {number[6:]}", f"{number[:3]}-{number[3:6]}-{number[6:]}")), rng.choice(("SIN:", "social insurance number"))
+    return rng.choice(
+        (number, f"{number[:3]} {number[3:6]} {number[6:]}", f"{number[:3]}-{number[3:6]}-{number[6:]}")
+    ), rng.choice(("SIN:", "social insurance number"))
 
 
 def _cpf(rng: random.Random) -> Made:
@@ -154,7 +193,10 @@ def _hetu(rng: random.Random) -> Made:
 
 
 def _china(rng: random.Random) -> Made:
-    body = f"{rng.choice(('110101', '310104', '440305'))}{rng.randrange(1950, 2010)}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}" + _digits(rng, 3)
+    body = (
+        f"{rng.choice(('110101', '310104', '440305'))}{rng.randrange(1950, 2010)}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}"
+        + _digits(rng, 3)
+    )
     total = sum(int(char) * pow(2, 17 - i, 11) for i, char in enumerate(body))
     return body + "10X98765432"[total % 11], rng.choice(("", "身份证"))
 
@@ -162,7 +204,9 @@ def _china(rng: random.Random) -> Made:
 def _nir(rng: random.Random) -> Made:
     body = f"{rng.choice('12')}{rng.randrange(30, 99)}{rng.randrange(1, 13):02}{rng.randrange(1, 96):02}" + _digits(rng, 6)
     key = f"{97 - int(body) % 97:02}"
-    return rng.choice((body + key, f"{body[0]} {body[1:3]} {body[3:5]} {body[5:7]} {body[7:10]} {body[10:]} {key}")), rng.choice(("", "numéro de sécurité sociale"))
+    return rng.choice((body + key, f"{body[0]} {body[1:3]} {body[3:5]} {body[5:7]} {body[7:10]} {body[10:]} {key}")), rng.choice(
+        ("", "numéro de sécurité sociale")
+    )
 
 
 def _personnummer(rng: random.Random) -> Made:
@@ -184,10 +228,19 @@ _NATIONAL: tuple[Callable[[random.Random], Made], ...] = (
 def _ip(rng: random.Random, _locale: Locale) -> Made:
     if rng.random() < 0.65:
         address = ".".join(str(rng.randrange(1, 255)) for _ in range(4))
-        return address + rng.choice(("", "", ":8080", "/24"))[: 0 if rng.random() < 0.7 else 9], rng.choice(("", "from", "ip:", "client"))
+        return address + rng.choice(("", "", ":8080", "/24"))[: 0 if rng.random() < 0.7 else 9], rng.choice(
+            ("", "from", "ip:", "client")
+        )
     groups = [f"{rng.randrange(1, 65536):x}" for _ in range(8)]
     groups[0] = rng.choice(("2001", "2a02", "fe80", "2606"))
-    return rng.choice((":".join(groups), f"{':'.join(groups[:3])}::{groups[7]}", f"{groups[0]}::{groups[6]}:{groups[7]}", "::ffff:203.0.113." + str(rng.randrange(1, 255)))), ""
+    return rng.choice(
+        (
+            ":".join(groups),
+            f"{':'.join(groups[:3])}::{groups[7]}",
+            f"{groups[0]}::{groups[6]}:{groups[7]}",
+            "::ffff:203.0.113." + str(rng.randrange(1, 255)),
+        )
+    ), ""
 
 
 def _mac(rng: random.Random, _locale: Locale) -> Made:
@@ -204,7 +257,9 @@ def _base64url(content: bytes) -> str:
 
 
 def _jwt(rng: random.Random, _locale: Locale) -> Made:
-    header = json.dumps({"alg": rng.choice(("HS256", "RS256", "ES256")), "typ": "JWT"}, separators=rng.choice(((",", ":"), (", ", ": "))))
+    header = json.dumps(
+        {"alg": rng.choice(("HS256", "RS256", "ES256")), "typ": "JWT"}, separators=rng.choice(((",", ":"), (", ", ": ")))
+    )
     payload = json.dumps({"sub": str(rng.randrange(10**9)), "iat": 1_795_000_000 + rng.randrange(10**6)})
     signed = f"{_base64url(header.encode())}.{_base64url(payload.encode())}"
     return f"{signed}.{_base64url(hmac.digest(b'k', signed.encode(), 'sha256'))}", rng.choice(("", "Bearer", "token"))
@@ -240,7 +295,16 @@ def _coordinates(rng: random.Random, _locale: Locale) -> Made:
 
 def _birth_date(rng: random.Random, _locale: Locale) -> Made:
     year, month, day = rng.randrange(1930, 2012), rng.randrange(1, 13), rng.randrange(1, 29)
-    written = rng.choice((f"{year}-{month:02}-{day:02}", f"{day:02}/{month:02}/{year}", f"{day}.{month}.{year}", f"{month}/{day}/{year}", f"{day} March {year}", f"March {day}, {year}"))
+    written = rng.choice(
+        (
+            f"{year}-{month:02}-{day:02}",
+            f"{day:02}/{month:02}/{year}",
+            f"{day}.{month}.{year}",
+            f"{month}/{day}/{year}",
+            f"{day} March {year}",
+            f"March {day}, {year}",
+        )
+    )
     return written, rng.choice(("date of birth", "DOB:", "born", "geboren am", "né le", "fecha de nacimiento"))
 
 
@@ -262,6 +326,7 @@ MAKERS: dict[str, Callable[[random.Random, Locale], Made]] = {
 }  # fmt: skip
 """How each kind is made."""
 
+
 def _image(rng: random.Random) -> str:
     return base64.b64encode(b"\x89PNG" + rng.randbytes(90)).decode()
 
@@ -277,7 +342,9 @@ _DECOYS: tuple[Callable[[random.Random], str], ...] = (
     lambda r: f"Chrome/{r.randrange(90, 140)}.0.{r.randrange(256)}.{r.randrange(200)}",
     lambda r: f"app build {r.randrange(9)}.{r.randrange(9)}.{r.randrange(9)}.{r.randrange(200)}",
     lambda r: str(uuid.UUID(int=r.getrandbits(128), version=4)),
-    lambda r: f"2026-{r.randrange(1, 13):02}-{r.randrange(1, 29):02}T{r.randrange(24):02}:{r.randrange(60):02}:{r.randrange(60):02}Z",
+    lambda r: (
+        f"2026-{r.randrange(1, 13):02}-{r.randrange(1, 29):02}T{r.randrange(24):02}:{r.randrange(60):02}:{r.randrange(60):02}Z"
+    ),
     lambda r: f"{r.randrange(1, 29):02}.{r.randrange(1, 13):02}.2026 {r.randrange(24):02}:{r.randrange(60):02}",
     lambda r: f"{r.randrange(1, 13)}/{r.randrange(1, 29)}/2026",
     lambda r: str(1_700_000_000_000 + r.randrange(10**11)),
@@ -289,12 +356,16 @@ _DECOYS: tuple[Callable[[random.Random], str], ...] = (
     lambda r: f"{r.randrange(1, 99)} {_digits(r, 3)} {_digits(r, 3)} kr",
     lambda r: "10 000 000",
     lambda r: f"SKU {_drawn(r, string.ascii_uppercase, 3)}-{_digits(r, 5)}-{_drawn(r, string.ascii_uppercase, 2)}",
-    lambda r: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.2903.51",
+    lambda r: (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.2903.51"
+    ),
     lambda r: ".btn-primary:hover { margin: 0 10px 20px 30px; color: #3b5998; transition: 0.25s }",
     lambda r: "for (let i = 0; i < arr.length; i++) { sum += arr[i] * 1.25; } // std::vector<int> a::b",
     lambda r: f"score {r.randrange(5)}:{r.randrange(5)}, ratio 16:9, {r.randrange(100)}.{_digits(r, 4)} %",
     lambda r: f"data:image/png;base64,{_image(r)}",
-    lambda r: f"https://shop.example/p/{r.randrange(10**6)}?utm_source=mail&ref={_drawn(r, string.ascii_lowercase, 6)}&page={r.randrange(9)}#top",
+    lambda r: (
+        f"https://shop.example/p/{r.randrange(10**6)}?utm_source=mail&ref={_drawn(r, string.ascii_lowercase, 6)}&page={r.randrange(9)}#top"
+    ),
     lambda r: f"{_digits(r, 3)}x{_digits(r, 3)}@2x.png",
     lambda r: f"@{_drawn(r, string.ascii_lowercase, 8)} thanks, react@18.{r.randrange(9)}.0 works",
     lambda r: f"range {r.randrange(1900, 2000)}-{r.randrange(2000, 2030)}, pages {r.randrange(99)}-{r.randrange(100, 300)}",
@@ -305,7 +376,9 @@ _DECOYS: tuple[Callable[[random.Random], str], ...] = (
     lambda r: f"commit {r.getrandbits(28):07x} at line {r.randrange(999)}:{r.randrange(80)}",
     lambda r: f"the {r.choice(('quick', 'lazy'))} meeting at noon; 100% sure; key=value; code=US; token limit {r.randrange(9)}k",
     lambda r: f"trace_id={r.getrandbits(128):032x} span={r.getrandbits(64):016x}",
-    lambda r: f"{r.randrange(1, 5)}.{r.randrange(1, 9)}.{r.randrange(1, 9)} Section {r.randrange(9)}.{r.randrange(9)}.{r.randrange(9)}.{r.randrange(9)}",
+    lambda r: (
+        f"{r.randrange(1, 5)}.{r.randrange(1, 9)}.{r.randrange(1, 9)} Section {r.randrange(9)}.{r.randrange(9)}.{r.randrange(9)}.{r.randrange(9)}"
+    ),
     lambda r: f"resolution {r.choice(('1920x1080', '2560 x 1440', '390x844'))} dpr {r.randrange(1, 4)}",
 )
 

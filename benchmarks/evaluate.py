@@ -60,10 +60,14 @@ def main(size: int = SIZE, verbose: bool = False) -> None:
                 mistakes.setdefault(f"missed {kind}", []).append(f"{text.region} {text.text[start:end]!r} in {text.text!r}")
         for one in found:
             if any(one.start < end and start < one.end for _, start, end in text.labels):
-                right[one.detector] += any(one.detector == kind and one.start < end and start < one.end for kind, start, end in text.labels)
+                right[one.detector] += any(
+                    one.detector == kind and one.start < end and start < one.end for kind, start, end in text.labels
+                )
             else:
                 wrong[one.detector] += 1
-                mistakes.setdefault(f"false {one.detector}", []).append(f"{text.region} {text.text[one.start : one.end]!r} in {text.text!r}")
+                mistakes.setdefault(f"false {one.detector}", []).append(
+                    f"{text.region} {text.text[one.start : one.end]!r} in {text.text!r}"
+                )
     _table(texts, planted, hit, right, wrong)
     if verbose:
         for kind, lines in sorted(mistakes.items()):
@@ -103,21 +107,37 @@ def _peer(texts: list[Text], ours: float) -> None:
     try:
         recognizers = importlib.import_module("presidio_analyzer.predefined_recognizers")
     except ImportError:
-        print("presidio-analyzer is not installed; to compare: pip install presidio-analyzer, in a virtual environment of its own")
+        print(
+            "presidio-analyzer is not installed; to compare: pip install presidio-analyzer, in a virtual environment of its own"
+        )
         return
-    names = ("EmailRecognizer", "CreditCardRecognizer", "IbanRecognizer", "UsSsnRecognizer", "IpRecognizer", "CryptoRecognizer", "MacAddressRecognizer", "PhoneRecognizer")
+    names = (
+        "EmailRecognizer",
+        "CreditCardRecognizer",
+        "IbanRecognizer",
+        "UsSsnRecognizer",
+        "IpRecognizer",
+        "CryptoRecognizer",
+        "MacAddressRecognizer",
+        "PhoneRecognizer",
+    )
     used: list[Any] = [getattr(recognizers, name)() for name in names if hasattr(recognizers, name)]
     sample = texts[: max(1, len(texts) // 5)]
     planted, hit = Counter[str](), Counter[str]()
     begin = time.perf_counter()
-    results = [[one for recognizer in used for one in recognizer.analyze(text.text, recognizer.supported_entities, None) or ()] for text in sample]
+    results = [
+        [one for recognizer in used for one in recognizer.analyze(text.text, recognizer.supported_entities, None) or ()]
+        for text in sample
+    ]
     seconds = time.perf_counter() - begin
     for text, found in zip(sample, results, strict=True):
         for kind, start, end in text.labels:
             if kind in _PRESIDIO.values():
                 planted[kind] += 1
                 hit[kind] += any(_PRESIDIO.get(one.entity_type) == kind and one.start < end and start < one.end for one in found)
-    print(f"presidio, {len(used)} pattern recognisers: {len(sample) / seconds:,.0f} texts/s; ours is {ours * seconds / len(sample):.0f} times as fast")
+    print(
+        f"presidio, {len(used)} pattern recognisers: {len(sample) / seconds:,.0f} texts/s; ours is {ours * seconds / len(sample):.0f} times as fast"
+    )
     print("  recall: " + ", ".join(f"{kind} {hit[kind] / planted[kind]:.3f}" for kind in sorted(planted)))
 
 

@@ -151,7 +151,13 @@ class Classifier:
 
     __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown")
 
-    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool], unknown: Part, is_telling: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        rules: Sequence[tuple[Rule, Reason]],
+        is_suspicious: Callable[[str], bool],
+        unknown: Part,
+        is_telling: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         """Take the rules in order of precedence, the standing ones first, the test for suspicious names, and the
         part of properties that no rule names."""
         self._is_suspicious = is_suspicious

@@ -53,7 +53,9 @@ _PLAIN = re.compile(
     "\\u0400-\\u0481\\u048a-\\u0559\\u0561-\\u0586\\u05d0-\\u05ea\\u0620-\\u064a\\u0904-\\u0939\\u0e01-\\u0e32\\u2018-\\u2023\\u20ac\\u3005-\\u3007"
     "\\u3041-\\u3096\\u30a1-\\u30fe\\u3400-\\u9fff\\uac00-\\ud7a3\\U0001f300-\\U0001f6ff\\U0001f900-\\U0001f9ff]*"
 )
-_MIXED = re.compile(r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u0400-\u052f][A-Za-z0-9@]|[0-9@][\u0370-\u03ff\u0400-\u052f]")
+_MIXED = re.compile(
+    r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u0400-\u052f][A-Za-z0-9@]|[0-9@][\u0370-\u03ff\u0400-\u052f]"
+)
 _WORD = re.compile(r"[A-Za-z\u0370-\u03ff\u0400-\u052f]+")
 # Letters of Cyrillic and Greek that look like one of ASCII (UTS #39, confusables).
 _LOOKALIKES = str.maketrans(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from policies.detect.checksums import luhn
+from policies.detect.context import is_bar_code
 from policies.detect.kinds import Form, Span
 from policies.model import Detector
 from policies.text import in_hexadecimal
@@ -79,7 +81,7 @@ def _in_groups(text: str, groups: list[tuple[int, int]]) -> Iterator[Span]:
 
 def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
     """How many groups from ``first`` on make one card: the longest that does, or 0."""
-    whole = first == 0 and len(groups) <= _MAX_GROUPS
+    whole = first == 0 and len(groups) <= _MAX_GROUPS and len({text[a[1] : b[0]] for a, b in pairwise(groups)}) <= 1
     for count in range(min(len(groups) - first, _MAX_GROUPS), 0, -1):
         chosen = groups[first : first + count]
         lengths = tuple(end - start for start, end in chosen)
@@ -88,6 +90,8 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
         # Inside a longer run of digits only the usual groupings count, else dates and ids would combine into
         # cards.
         if count > 1 and lengths not in _GROUPINGS and not (whole and count == len(groups)):
+            continue
+        if is_bar_code(text, chosen[0][0]):
             continue
         if is_card("".join(text[a:b] for a, b in chosen)) and not in_hexadecimal(text, chosen[0][0], chosen[-1][1]):
             return count

@@ -29,19 +29,20 @@ class Words:
         self.text_pattern = "|".join(map(_wide, spoken))
         self.name_pattern = "|".join(_named(word.lstrip("=")) for word in listed)
 
-    def near(self, text: str, start: int, end: int, adjacent: bool) -> bool:
-        """Whether one of the words stands near the span; with ``adjacent``, with no other number in between."""
+    def near(self, text: str, start: int, end: int, adjacent: int) -> bool:
+        """Whether one of the words stands near the span; with ``adjacent`` 1, with no other
+        number and word in between, with 2, with no other number."""
         before = text[max(0, start - BEFORE) : start].lower()
         for word in self._in_text.finditer(before):
-            if not (adjacent and _parted(before[word.end() :])):
+            if not (adjacent and _parted(before[word.end() :], adjacent)):
                 return True
-        word = self._in_text.search(text[end : end + AFTER].lower())
-        return word is not None and not (adjacent and _parted(text[end : end + word.start()]))
+        after = self._in_text.search(text[end : end + AFTER].lower())
+        return after is not None and not (adjacent and _parted(text[end : end + after.start()], adjacent))
 
 
-def _parted(between: str) -> bool:
+def _parted(between: str, adjacent: int) -> bool:
     """Whether another number and a word stand in between; numbers alone are a list of the same kind."""
-    return _NUMBER.search(between) is not None and _LONG_WORD.search(between) is not None
+    return _NUMBER.search(between) is not None and (adjacent == 2 or _LONG_WORD.search(between) is not None)
 
 
 def _letters(char: str) -> str:
@@ -84,3 +85,24 @@ def _odd(word: str) -> bool:
 
 def _ascii_letter(char: str) -> bool:
     return char.isascii() and char.isalpha()
+
+
+# What numbers are called when they are no one's.
+_ELSE_BEFORE = re.compile(
+    r"(?:order|invoice|ref|reference|part|sku|ticket|case|tracking|serial|item|batch|lot|catalog|product|po|bestellung|commande|pedido|ordine|"
+    r"isbn|isbn-1[03]|issn|ean|upc|gtin|imei|barcode|awb)"
+    r"[ _\-]{0,2}(?:no|nr|num|number|id|code)?[ .:#=_\-]{0,4}$"
+)
+_CODE_BEFORE = re.compile(
+    r"(?<![a-z])(?:isbn|isbn-1[03]|issn|ean|ean-?13|upc|gtin|imei|barcode)[ _\-]{0,2}(?:no|nr|number|code)?[ .:#=_\-]{0,4}$"
+)
+
+
+def is_something_else(text: str, start: int) -> bool:
+    """Whether the word just before says that a number is an order, a part, a book and the like."""
+    return _ELSE_BEFORE.search(text[max(0, start - 32) : start].lower()) is not None
+
+
+def is_bar_code(text: str, start: int) -> bool:
+    """Whether the word just before says that a number is printed on a product."""
+    return _CODE_BEFORE.search(text[max(0, start - 32) : start].lower()) is not None

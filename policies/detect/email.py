@@ -24,13 +24,69 @@ _DOMAIN = re.compile(
 )
 # Endings of files, which are no top-level domains (IANA root zone).
 _FILES = frozenset(
-    "png jpg jpeg gif svg webp avif ico bmp css scss less js jsx ts tsx mjs json xml html htm xhtml txt pdf yaml yml exe dll "
-    "woff woff2 ttf eot mp4 mp3 wav webm gz tgz bz2 jar war csv tsv docx xlsx pptx lock toml ini cfg conf log tmp bak".split()
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "avif",
+        "ico",
+        "bmp",
+        "css",
+        "scss",
+        "less",
+        "js",
+        "jsx",
+        "ts",
+        "tsx",
+        "mjs",
+        "json",
+        "xml",
+        "html",
+        "htm",
+        "xhtml",
+        "txt",
+        "pdf",
+        "yaml",
+        "yml",
+        "exe",
+        "dll",
+        "woff",
+        "woff2",
+        "ttf",
+        "eot",
+        "mp4",
+        "mp3",
+        "wav",
+        "webm",
+        "gz",
+        "tgz",
+        "bz2",
+        "jar",
+        "war",
+        "csv",
+        "tsv",
+        "docx",
+        "xlsx",
+        "pptx",
+        "lock",
+        "toml",
+        "ini",
+        "cfg",
+        "conf",
+        "log",
+        "tmp",
+        "bak",
+    ]
 )
 _SPELLED_AT = re.compile(r"(?i)[ ]{0,2}[(\[{<] ?(?:at|@) ?[)\]}>][ ]{0,2}|[ ]{1,2}at[ ]{1,2}|@")
 _DOT = r"(?:\.|[ ]{0,2}[(\[{<] ?(?:dot|\.) ?[)\]}>][ ]{0,2}|[ ]{1,2}dot[ ]{1,2})"
-_SPELLED_DOMAIN = re.compile(rf"(?i)[a-z0-9][a-z0-9\-]{{0,62}}(?:{_DOT}[a-z0-9][a-z0-9\-]{{0,62}}){{0,6}}{_DOT}[a-z]{{2,24}}(?![a-z0-9])")
-_SPELLED_LOCAL_BACKWARDS = re.compile(rf"(?i)[a-z0-9_%+\-]{{1,64}}(?:(?:\.|[ ]{{1,2}}tod[ ]{{1,2}}|[)\]}}>]tod[(\[{{<])[a-z0-9_%+\-]{{1,64}}){{0,5}}")
+_SPELLED_DOMAIN = re.compile(
+    rf"(?i)[a-z0-9][a-z0-9\-]{{0,62}}(?:{_DOT}[a-z0-9][a-z0-9\-]{{0,62}}){{0,6}}{_DOT}[a-z]{{2,24}}(?![a-z0-9])"
+)
+_SPELLED_LOCAL_BACKWARDS = re.compile(r"(?i)[\w%+\-]{1,64}(?:(?:\.|[ ]{1,2}tod[ ]{1,2}|[)\]}>]tod[(\[{<])[\w%+\-]{1,64}){0,5}")
 _A_DOT_WORD = re.compile(r"(?i)[(\[{<] ?(?:dot|\.) ?[)\]}>]| dot ")
 
 
@@ -83,11 +139,13 @@ _DOT_WIDE = r"(?:[(\[{<] ?(?:dot|\.) ?[)\]}>]| dot )"
 
 EMAIL_FORMS = (
     # A JSON text writes the backslash of an escaped sign twice, and the quotes of a quoted name with one.
-    Form(Detector.EMAIL, _plain, rf"[^\s@]{_SIGN}(?:[0-9A-Za-z\-_]+(?:\.|%2[Ee])[0-9A-Za-z\x80-\xff]|[0-9A-Za-z\-_]*[\x80-\xff])"),
+    Form(
+        Detector.EMAIL, _plain, rf"[^\s@]{_SIGN}(?:[0-9A-Za-z\-_]+(?:\.|%2[Ee])[0-9A-Za-z\x80-\xff]|[0-9A-Za-z\-_]*[\x80-\xff])"
+    ),
     Form(
         Detector.EMAIL,
         _spelled,
-        rf"(?i)[a-z0-9_%+\-][ ]{{0,2}}{_BRACKETED} {{0,2}}[a-z0-9]|(?: at  ?|@)[a-z0-9\-]+(?:\.[a-z0-9\-]+)* {{0,2}}{_DOT_WIDE}",
+        rf"(?i)[a-z0-9_%+\-\x80-\xff][ ]{{0,2}}{_BRACKETED} {{0,2}}[a-z0-9]|(?: at  ?|@)[a-z0-9\-]+(?:\.[a-z0-9\-]+)* {{0,2}}{_DOT_WIDE}",
         0.8,
     ),
 )

@@ -58,6 +58,9 @@ JSON_STARTS: Final = ("{", "[", '"')
 BEGIN: Final = r"(?:^|[^0-9A-Za-z]|\\(?:[nrtbf]|u00[01][0-9a-f]))"
 """For patterns over bytes: no ASCII letter or digit stands before, escapes of a JSON text aside."""
 
+DIGITS: Final = BEGIN + r"(?:[A-Za-z]{1,4}[ \-]?)?\d(?:[ \-/+]?\d){5}|\d\.\d{2,3}\.\d{2}|\d{3}[ \-]?\d{3}\.\d{3}"
+"""What every number of six digits or more contains, with up to four letters before it, in groups or with dots; the shared pattern of forms that need a word anyway."""
+
 END: Final = r"(?:[^0-9A-Za-z]|$)"
 """For patterns over bytes: no ASCII letter or digit follows."""
 
@@ -66,9 +69,6 @@ NOT_AFTER: Final = r"(?<![0-9A-Za-z])"
 
 NOT_BEFORE: Final = r"(?![0-9A-Za-z])"
 """The same as ``END`` for exact patterns."""
-
-DIGITS: Final = r"\d(?:[ .\-/]?\d){5}"
-"""What every number of six digits or more contains; the shared pattern of forms that need a word anyway."""
 
 MAX_JUDGED: Final = 1_000
 """How many candidates of one form are judged in one text. A text with more is no ordinary text: the rest of its
@@ -98,7 +98,8 @@ class Form:
     as RE2 over the bytes of the text or of its JSON form: it may match more and never
     less; empty when only words and names can tell. A span is trusted
     as far as ``alone``, and as far as ``beside`` when one of ``words`` stands near or in the name of the property
-    (a word that begins with ``=`` counts in names only). ``adjacent`` wants no other number between the word and the span.
+    (a word that begins with ``=`` counts in names only). ``adjacent`` 1 wants no
+    other number and word between the word and the span, 2 no other number.
     ``closer`` forms hold ``DIGITS`` besides their pattern, which is then looked for only where those are; ``lettered``
     ones are found among the letters of a text although their kind is mostly digits. ``sole`` forms say which digits they are, so UUIDs and hashes are not protected from them.
     """
@@ -109,7 +110,7 @@ class Form:
     alone: float = 0.95
     words: tuple[str, ...] = ()
     beside: float = 0.95
-    adjacent: bool = False
+    adjacent: int = 0
     sole: bool = True
     closer: bool = False
     lettered: bool = False

@@ -134,7 +134,21 @@ def _any_ethereum(text: str) -> Iterator[Span]:
     return ((match.start(), match.end(), match.group().lower()) for match in _ETHEREUM.finditer(text))
 
 
-_WORDS = ("wallet", "ethereum", "eth", "ether", "crypto", "metamask", "usdt", "usdc", "erc20", "erc-20", "address", "recipient", "payout")
+_WORDS = (
+    "wallet",
+    "ethereum",
+    "eth",
+    "ether",
+    "crypto",
+    "metamask",
+    "usdt",
+    "usdc",
+    "erc20",
+    "erc-20",
+    "address",
+    "recipient",
+    "payout",
+)
 
 MONEY_FORMS = (
     Form(Detector.IBAN, _ibans, f"{BEGIN}(?:{_pattern(11)})", 0.99),

@@ -183,10 +183,12 @@ def form(
     listed = tuple(word.strip() for word in words.split(","))
     find = partial(_spans, exact, valid)
     if alone < _ALONE:
-        return Form(detector, find, DIGITS, alone, listed, beside, adjacent=True, sole=False)
+        return Form(detector, find, DIGITS, alone, listed, beside, adjacent=1, sole=False)
     # Two of the forms have no six digits in a row, and are told by their letters.
     lettered = written.startswith(("[A-Za-z]{6}", "[A-Z]{3}"))
-    return Form(detector, find, f"{BEGIN}(?:{written}){END}", alone, listed, beside, sole=False, closer=not lettered, lettered=lettered)
+    return Form(
+        detector, find, f"{BEGIN}(?:{written}){END}", alone, listed, beside, sole=False, closer=not lettered, lettered=lettered
+    )
 
 
 _ALONE = 0.5

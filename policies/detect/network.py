@@ -19,12 +19,14 @@ _VERSION_BEFORE = re.compile(
     r"downgraded? to|oid|§)[ ]?[\"'`]?[ .:=_\-/]{0,3}[\"'`(]?v?$"
 )
 # A product of a User-Agent (RFC 9110, section 10.1.5) just before a slash, or a word that a package's version follows.
-_PRODUCT_BEFORE = re.compile(r"(?:^|[\s(;,\"'])[A-Za-z][A-Za-z0-9.+_\-]*/$|(?:==|>=|<=|~=|\^|~> ?|@)$")
-_VERSION_AFTER = re.compile(r"(?i)[-_.+](?:alpha|beta|rc|snapshot|dev|final|release|ga|tar|zip|whl|jar|dll|exe|deb|rpm|msi|dmg|pkg|apk|amd64|x86|x64|arm|linux|win|el[0-9]|[a-z]+\.(?:rpm|deb|jar|whl|zip|tar))")
+_PRODUCT_BEFORE = re.compile(r"(?:^|[^\w/.@\-])[A-Za-z][A-Za-z0-9+_\-]*/$|\.[A-Z][A-Za-z]+/$|(?:==|>=|<=|~=|\^|~> ?|@)$")
+_VERSION_AFTER = re.compile(
+    r"(?i)[-_.+](?:alpha|beta|rc|snapshot|dev|final|release|ga|tar|zip|whl|jar|dll|exe|deb|rpm|msi|dmg|pkg|apk|amd64|x86|x64|arm|linux|win|el[0-9]|[a-z]+\.(?:rpm|deb|jar|whl|zip|tar))"
+)
 _HOST_WORD = re.compile(r"(?i)(?:\bips?|ip[_ .\-]?addr|address|host|client|server|peer|remote|gateway|from|proxy|forwarded)")
 _LIST_OF_VERSIONS = re.compile(r"(?i)\b(?:versions?|releases?|builds?)\b[^.!?\n]{0,40}$")
 _MAC = re.compile(
-    rf"{NOT_AFTER}(?<![:.\-])(?:[0-9A-Fa-f]{{2}}(?::[0-9A-Fa-f]{{2}}){{5}}|[0-9A-Fa-f]{{2}}(?:-[0-9A-Fa-f]{{2}}){{5}}"
+    rf"{NOT_AFTER}(?<![^0-9A-Za-z][0-9A-Fa-f]{{2}}[:\-])(?<!^[0-9A-Fa-f]{{2}}[:\-])(?<![0-9A-Fa-f]{{4}}\.)(?:[0-9A-Fa-f]{{2}}(?::[0-9A-Fa-f]{{2}}){{5}}|[0-9A-Fa-f]{{2}}(?:-[0-9A-Fa-f]{{2}}){{5}}"
     rf"|[0-9A-Fa-f]{{4}}\.[0-9A-Fa-f]{{4}}\.[0-9A-Fa-f]{{4}}){NOT_BEFORE}(?![:.\-][0-9A-Za-z])"
 )
 _NOBODY = frozenset({"000000000000", "ffffffffffff"})
@@ -71,6 +73,9 @@ def _ipv6(text: str, start: int, end: int) -> Span | None:
     # Punctuation of the sentence may be caught at either end; a double colon there belongs to the address.
     while end > start and (text[end - 1] == "." or (text[end - 1] == ":" and text[end - 2 : end - 1] != ":")):
         end -= 1
+    if _is_word(text[start - 1 : start]) and text[start] != ":":
+        # The last letters of a word and its colon, as in ``note:2001:db8::1``.
+        start = text.index(":", start)
     if text[start] == ":" and text[start + 1 : start + 2] != ":":
         start += 1
     address = text[start:end]
@@ -78,7 +83,7 @@ def _ipv6(text: str, start: int, end: int) -> Span | None:
         return None
     # ``Foo::Bar``, ``std::a1`` and ``dead::beef`` are names in programs far more often than addresses.
     groups = address.replace("::", ":").split(":")
-    glued = _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])
+    glued = _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]) or text[end : end + 1] == "-"
     if len(groups) < 4 and (glued or not any(char.isdigit() for char in address)):
         return None
     if "::" not in address and all(len(group) == 2 for group in groups):
@@ -100,7 +105,12 @@ def _macs(text: str) -> Iterator[Span]:
             # Twelve plain digits with dots are an amount, and with dashes a date and time, unless a maker's zeros begin them.
             if digits in _NOBODY or not (lettered or ":" in written or (digits[0] == "0" and "-" in written)):
                 continue
-            if ":" in written and not lettered and digits[:2] != "00" and all(int(digits[i : i + 2]) < 60 for i in (0, 2, 4, 6, 8, 10)):
+            if (
+                ":" in written
+                and not lettered
+                and digits[:2] != "00"
+                and all(int(digits[i : i + 2]) < 60 for i in (0, 2, 4, 6, 8, 10))
+            ):
                 continue
         yield match.start(), match.end(), digits
 

@@ -15,12 +15,15 @@ from functools import cache
 
 import phonenumbers
 
+from policies.detect.context import is_something_else
 from policies.detect.cover import Cover
 from policies.detect.kinds import BEGIN, DIGITS, END, MAX_JUDGED, Form, Span
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
-_INTERNATIONAL = re.compile(r"(?<![0-9A-Za-z])\+[ ]?\(?[0-9](?:[ .\-/()]{0,3}[0-9]){6,19}|(?<=[A-Za-z])\+[0-9](?:[ .\-/()]{0,3}[0-9]){6,19}")
+_INTERNATIONAL = re.compile(
+    r"(?<![0-9A-Za-z])\+[ ]?\(?[0-9](?:[ .\-/()]{0,3}[0-9]){6,19}|(?<=[A-Za-z])\+[0-9](?:[ .\-/()]{0,3}[0-9]){6,19}"
+)
 # The usual way out of a country, where it is not NANP's 011.
 _DIALLED = re.compile(r"(?<![0-9A-Za-z+.\-/])(?:00|011)[ .\-]?[1-9](?:[ .\-/()]{0,3}[0-9]){7,16}(?![0-9A-Za-z])")
 _NANP = re.compile(
@@ -37,9 +40,23 @@ _DATE = re.compile(
 )
 _DECIMAL = re.compile(r"[+\-]?[0-9]+\.[0-9]+")
 _ATOM = re.compile(r"(?:\\d|\[[^\]]*\]|[0-9])(?:\{([0-9]+)(?:,([0-9]+))?\})?")
+_CURRENCY_AFTER = re.compile(
+    r"(?i)[ ]?(?:kr|€|eur|usd|zł|kč|₽|руб|%|pln|sek|nok|dkk|chf|czk|ft|huf|\$|£|¥|円|元|원|,[0-9]{2}(?![0-9])|\.[0-9]{2}(?![0-9]))"
+)
 _MAX_GROUPS = 7
 _NANP_CODE = 1
-_KINDS = ("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "uan", "pager", "voicemail")
+_KINDS = (
+    "fixed_line",
+    "mobile",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "personal_number",
+    "voip",
+    "uan",
+    "pager",
+    "voicemail",
+)
 _WORDS = (
     "phone", "telephone", "tel", "telefon", "teléfono", "telefono", "téléphone", "telefone", "telefoon", "puhelin", "mobile", "cell", "cellphone",
     "mob", "handy", "móvil", "movil", "celular", "cellulare", "portable", "gsm", "whatsapp", "fax", "sms", "call", "call me", "ring", "dial", "text me",
@@ -69,7 +86,9 @@ def _plan(code: int) -> _Plan | None:
             found.append(entry)
     if not found:
         return None
-    lengths = frozenset(length for entry in found for length in entry.general_desc.possible_length)
+    lengths = frozenset(
+        length for entry in found for length in (entry.general_desc.possible_length if entry.general_desc else ())
+    )
     return _Plan(lengths, re.compile("|".join(_patterns(found, _KINDS)) or "(?!)"), found[0].national_prefix or "")
 
 
@@ -113,6 +132,8 @@ class PhoneReader:
         for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
             _plan(code)
         entry = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+        if entry is None:
+            raise ValueError("not a region with a numbering plan")
         self._code = phonenumbers.country_code_for_region(region)
         plan = _plan(self._code)
         self._prefix = "" if self._code == _NANP_CODE else phonenumbers.ndd_prefix_for_region(region, True) or ""
@@ -125,18 +146,18 @@ class PhoneReader:
         """The sizes of the groups in which numbers of the region are written."""
         shapes = set()
         for form in entry.number_format:
-            rule = form.national_prefix_formatting_rule or ""
-            if "(?" in form.pattern or (self._prefix and self._prefix in rule and not form.national_prefix_optional_when_formatting):
+            rule, pattern = form.national_prefix_formatting_rule or "", form.pattern or ""
+            if "(?" in pattern or (self._prefix and self._prefix in rule and not form.national_prefix_optional_when_formatting):
                 # Here nobody leaves the trunk prefix out.
                 continue
-            sizes = [_sizes(group) for group in re.findall(r"\(([^()]*)\)", form.pattern)]
+            sizes = [_sizes(group) for group in re.findall(r"\(([^()]*)\)", pattern)]
             for shape in _combinations(sizes):
                 if sum(shape) in self._lengths and len(shape) > 1:
                     shapes.add(shape)
         if not self._prefix and self._code != _NANP_CODE:
             # Without a trunk prefix people group as they like: pairs, triples and fours.
             shapes |= {shape for length in self._lengths for shape in _compositions(length) if len(shape) >= 3 or shape == (4, 4)}
-        return frozenset(shapes) - {(4, 2, 2), (2, 2, 4), (1, 3, 3), (1, 3, 3, 3)}
+        return frozenset(shapes) - {(4, 2, 2), (2, 2, 4), (1, 3, 3), (2, 3, 3), (1, 3, 3, 3)}
 
     def forms(self) -> tuple[Form, ...]:
         """What this reader finds, as forms: with a sign, grouped, bare with its trunk prefix, bare beside a word."""
@@ -144,11 +165,13 @@ class PhoneReader:
             Form(Detector.PHONE, self.with_sign, r"\+[ ]?\(?\d(?:[ .\-/()]{0,3}\d){6}", 0.9, _WORDS),
             Form(Detector.PHONE, _dialled, rf"{BEGIN}(?:00|011)[ .\-]?[1-9](?:[ .\-/()]{{0,3}}\d){{7}}", 0.6, _WORDS, sole=False),
             Form(Detector.PHONE, self.grouped, self._grouped_pattern(), 0.75, _WORDS, 0.9, sole=False),
-            Form(Detector.PHONE, self.bare, DIGITS, 0.3, _WORDS, 0.75, adjacent=True, sole=False),
+            Form(Detector.PHONE, self.bare, DIGITS, 0.3, _WORDS, 0.75, adjacent=1, sole=False),
         ]
         if self._prefix == "0":
             longest = 1 + max(self._lengths, default=9)
-            found.append(Form(Detector.PHONE, self.mobile, rf"{BEGIN}0[1-9]\d{{7,{max(longest, 9) - 2}}}{END}", 0.6, _WORDS, sole=False))
+            found.append(
+                Form(Detector.PHONE, self.mobile, rf"{BEGIN}0[1-9]\d{{7,{max(longest, 9) - 2}}}{END}", 0.6, _WORDS, sole=False)
+            )
         return tuple(found)
 
     def _grouped_pattern(self) -> str:
@@ -212,6 +235,11 @@ class PhoneReader:
         begin = groups[first][0]
         if text[begin - 1 : begin] == "+" or (text[begin - 2 : begin - 1].isdigit() and text[begin - 1 : begin] == ","):
             return 0, ""
+        # In the middle of a longer chain, such as the rest of a book number.
+        if text[begin - 1 : begin] in {"-", "/"} and text[begin - 2 : begin - 1].isdigit():
+            return 0, ""
+        if is_something_else(text, begin):
+            return 0, ""
         trunk = self._prefix and text.startswith(self._prefix, begin)
         for taken in range(min(_MAX_GROUPS, len(groups) - first), 1, -1):
             chosen = groups[first : first + taken]
@@ -222,6 +250,8 @@ class PhoneReader:
             shape = tuple(b - a for a, b in chosen)
             if not trunk and shape not in self._shapes:
                 continue
+            if not trunk and _is_amount(text, chosen):
+                continue
             if count >= MAX_JUDGED or (self._valid.fullmatch(number) and not in_hexadecimal(text, begin, chosen[-1][1])):
                 return taken, f"+{self._code}{number}"
         return 0, ""
@@ -229,6 +259,8 @@ class PhoneReader:
     def mobile(self, text: str) -> Iterator[Span]:
         """Mobile numbers in one piece, with their trunk prefix."""
         for count, match in enumerate(_BARE.finditer(text)):
+            if is_something_else(text, match.start()):
+                continue
             if match.group().startswith(self._prefix) and (count >= MAX_JUDGED or self._mobile.fullmatch(match.group(), 1)):
                 yield match.start(), match.end(), self._canonical(match.group())
 
@@ -236,7 +268,7 @@ class PhoneReader:
         """Any number in one piece, national, or international without its sign."""
         for count, match in enumerate(_BARE.finditer(text)):
             digits = match.group()
-            if count >= MAX_JUDGED or self._is_valid(digits):
+            if count >= MAX_JUDGED or (self._is_valid(digits) and not is_something_else(text, match.start())):
                 yield match.start(), match.end(), self._canonical(digits)
 
     def _is_valid(self, digits: str) -> bool:
@@ -248,6 +280,16 @@ class PhoneReader:
     def _canonical(self, digits: str) -> str:
         number = digits.removeprefix(self._prefix or ("1" if self._code == _NANP_CODE and len(digits) == 11 else ""))
         return f"+{self._code}{number}" if self._valid.fullmatch(number) else f"+{digits}"
+
+
+def _is_amount(text: str, chosen: list[tuple[int, int]]) -> bool:
+    """Whether groups of three are thousands, because a currency stands beside them."""
+    sizes = [b - a for a, b in chosen]
+    if sizes[0] > 3 or set(sizes[1:]) != {3}:
+        return False
+    return _CURRENCY_AFTER.match(text, chosen[-1][1]) is not None or text[max(0, chosen[0][0] - 2) : chosen[0][0]].rstrip()[
+        -1:
+    ] in {"$", "€", "£", "¥"}
 
 
 def _dialled(text: str) -> Iterator[Span]:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 
 from policies.detect.checksums import is_day
-from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Form, Span, judged
+from policies.detect.kinds import Form, Span, judged
 from policies.model import Detector
 
 _NUMBER = r"[+\-]?[0-9]{1,3}\.[0-9]{3,20}"
-_PAIR = re.compile(rf"(?<![0-9A-Za-z.+\-])({_NUMBER})°?(?:[ ]{{0,3}}[,;/|][ ]{{0,3}}|[ ]{{1,3}})({_NUMBER})(?![0-9A-Za-z])(?!\.[0-9])")
+_PAIR = re.compile(
+    rf"(?<![0-9A-Za-z.+\-])({_NUMBER})°?(?:[ ]{{0,3}}[,;/|][ ]{{0,3}}|[ ]{{1,3}})({_NUMBER})(?![0-9A-Za-z])(?!\.[0-9])"
+)
 _DEGREES = r"[+\-]?[0-9]{1,3}(?:\.[0-9]{1,20})?"
 _MARKED = re.compile(
     rf"(?i)(?:(?:\bgeo:|[/!?&=]@|/@|\bll=|\bq=|\bloc:|\bcenter=|\bdestination=|\bdaddr=|\bsll=|#map=[0-9]{{1,2}}/)({_DEGREES})(?:,|%2C|/)({_DEGREES}))"
@@ -19,7 +21,9 @@ _LABELLED = re.compile(
     rf"(?i)(?:\blat(?:itude)?)[\"']?[ ]{{0,2}}[:=]?[ ]{{0,2}}[\"']?({_DEGREES})°?[\"']?(?:[ ]{{0,3}}[,;&|/]?[ ]{{0,3}})"
     rf"[\"']?(?:lon(?:g|gitude)?|lng)[\"']?[ ]{{0,2}}[:=]?[ ]{{0,2}}[\"']?({_DEGREES})"
 )
-_SEXAGESIMAL = r"[0-9]{1,3}[ ]?[°º][ ]?[0-9]{1,2}(?:\.[0-9]{1,10})?[ ]?['′’][ ]?(?:[0-9]{1,2}(?:\.[0-9]{1,10})?[ ]?(?:[\"″”]|'')[ ]?)?"
+_SEXAGESIMAL = (
+    r"[0-9]{1,3}[ ]?[°º][ ]?[0-9]{1,2}(?:\.[0-9]{1,10})?[ ]?['′’][ ]?(?:[0-9]{1,2}(?:\.[0-9]{1,10})?[ ]?(?:[\"″”]|'')[ ]?)?"
+)
 _DMS = re.compile(rf"(?i)(?<![0-9])({_SEXAGESIMAL})[NS][ ]?[,;/]?[ ]?({_SEXAGESIMAL})[EWO](?![0-9A-Za-z])")
 _DEGREE_PAIR = re.compile(
     r"(?i)(?<![0-9.])([0-9]{1,2}\.[0-9]{2,20})[ ]?[°º]?[ ]?[NS][ ]?[,;/]?[ ]?([0-9]{1,3}\.[0-9]{2,20})[ ]?[°º]?[ ]?[EWO](?![0-9A-Za-z])"
@@ -112,7 +116,7 @@ PLACE_FORMS = (
         0.2,
         _BIRTH,
         0.85,
-        adjacent=True,
+        adjacent=2,
     ),
 )  # fmt: skip
 """Marked and bare coordinates, and dates beside a word about birth."""

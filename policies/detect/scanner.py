@@ -44,7 +44,9 @@ class Scanner:
         # Phones last, because digits that are part of anything else are no phone number.
         known = (*_ORDER, *(PhoneReader(default_region).forms() if Detector.PHONE in self._terms else ()))
         self._forms = tuple(form for form in known if form.detector in self._terms and self._is_on(form))
-        self._words = tuple(Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms)
+        self._words = tuple(
+            Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms
+        )
         self._allowed = {detector: _globs(each.allow) for detector, each in self._terms.items() if each.allow}
         self._cards = any(form.detector is Detector.CARD for form in self._forms)
         self.suspicion = Suspicion(self._forms, self._terms, self._words)
@@ -117,8 +119,8 @@ class Scanner:
             places = sorted({*places, *telling.intersection(verdict.near)})
         if not (places or verdict.wrapped) or (name.endswith("version") and _VERSION.fullmatch(text)):
             return []
-        covered, found = Cover(text), []
-        guarded = False
+        covered, guarded = Cover(text), False
+        found: list[Finding] = []
         for place in places:
             if not guarded and not self._forms[place].sole:
                 guarded = True

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from policies.detect.kinds import BEGIN, MAX_JUDGED, NOT_AFTER, NOT_BEFORE, Form, Span, judged
+from policies.detect.kinds import BEGIN, MAX_JUDGED, NOT_AFTER, Form, Span, judged
 from policies.model import Detector
 
 # Tokens that say themselves what they are, from their makers' documentation and secret-scanning pages.
@@ -34,7 +34,9 @@ _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----"
 _KEY_BODY = re.compile(r"(?:[0-9A-Za-z+/=:,;.\-\s\\]|(?<=[A-Z]) )*")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
 
-_JWT = re.compile(rf"{NOT_AFTER}(?<![_\-.])e[yw][0-9A-Za-z_\-]{{8,}}\.[0-9A-Za-z_\-]{{2,}}\.[0-9A-Za-z_\-]*(?:\.[0-9A-Za-z_\-]+){{0,2}}")
+_JWT = re.compile(
+    rf"{NOT_AFTER}(?<![_\-.])e[yw][0-9A-Za-z_\-]{{8,}}\.[0-9A-Za-z_\-]{{2,}}\.[0-9A-Za-z_\-]*(?:\.[0-9A-Za-z_\-]+){{0,2}}"
+)
 
 _NAMES = (
     r"(?:api|access|secret|private|signing|encryption|auth|session|client|account|master|shared|consumer|app|bot|user|refresh|id|bearer|webhook)"
@@ -42,8 +44,8 @@ _NAMES = (
     r"mot de passe|credentials?|key|auth|kennwort|senha|wachtwoord|hasło|пароль"
 )
 _ASSIGNED = re.compile(
-    rf"(?i)(?<![0-9a-z])({_NAMES})[\"']?(?:[ ]{{0,3}}(?::=|=>|[:=])[ ]{{0,3}}|[ ]is:?[ ]|[ ]?[\"'>]{{1,2}}[ ]?)[\"'`]?(?:bearer |basic )?"
-    r"([^\s\"'`<>,;&|{}\[\]()]{6,300})"
+    rf"(?i)(?<![0-9a-z])({_NAMES})[\"']?(?:[ ]{{0,3}}(?::=|=>|[:=])[\"']?[ ]{{0,3}}[:=]?[ ]{{0,3}}|[ ]is:?[ ]|[ ]?[\"'>]{{1,2}}[ ]?)[\"'`(\[{{<*«]{{0,2}}(?:bearer |basic )?"
+    r"([^\s\"'`<>,;&|{}\[\]()»]{6,300})"
 )
 _BEARER = re.compile(r"(?i)(?<![0-9a-z])(?:bearer|basic) ([0-9A-Za-z_\-.~+/]{16,600}={0,2})")
 _PASSWORDS = ("pass", "pwd", "contra", "mot de", "kenn", "senha", "wacht", "has", "пар")
@@ -56,9 +58,7 @@ _PARAMETERS = (
     r"key|code|otp|ticket|credential|magic|invite_?token|login_?token|oauth_?token|oauth_?verifier|samlresponse"
 )
 _WEAK = frozenset({"key", "code", "sig", "auth", "sid", "session", "ticket", "magic", "credential", "otp", "signature"})
-_PARAMETER = re.compile(
-    rf"(?i)(?<=[?&#;])({_PARAMETERS})(?:%5B%5D|\[\])?(?:=|%3D)([^&#\s\"'<>;\\)\]}}|]{{1,4096}})"
-)
+_PARAMETER = re.compile(rf"(?i)(?<=[?&#;])({_PARAMETERS})(?:%5B%5D|\[\])?(?:=|%3D)([^&#\s\"'<>;\\)\]}}|]{{1,4096}})")
 _USERINFO = re.compile(r"(?<=://)([^\s/@:?#\"'<>\[\]]{0,128}:[^\s/@?#\"'<>]{1,128})@(?=[^\s/@?#\"'<>])")
 _PLACEHOLDER = re.compile(r"\[[a-z_]+\]?|\{.*|\$.*|<.*|\*+|x+|%7B.*|%5B.*|null|undefined|none|true|false", re.IGNORECASE)
 
@@ -71,10 +71,12 @@ def _entropy(text: str) -> float:
 
 def _is_random(value: str) -> bool:
     """Whether a value looks drawn by a machine: long, mixed, and no word with punctuation."""
-    if len(value) < 16 or not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)):
+    if len(value) < 16 or "://" in value or not any(map(str.isalpha, value)):
         return False
-    longest = max(map(len, re.split(r"[^a-z]+", value.lower())))
-    return _entropy(value) >= 3.0 and longest < 12 and "://" not in value
+    if not any(map(str.isdigit, value)):
+        # Letters alone must be as mixed as only a machine mixes them.
+        return len(value) >= 20 and len(re.findall("[a-z][A-Z]|[A-Z]{2}[a-z]", value)) >= 4 and _entropy(value) >= 3.5
+    return _entropy(value) >= 3.0 and max(map(len, re.split(r"[^a-z]+", value))) < 12
 
 
 def _is_password(value: str) -> bool:
@@ -157,8 +159,11 @@ def _is_opaque(value: str) -> bool:
     return len(value) >= 20 or (len(value) >= 8 and any(map(str.isdigit, value)) and any(map(str.isalpha, value)))
 
 
-_SECRET_WORDS = ("api key", "apikey", "secret", "access token", "auth token", "=token", "private key", "=password", "=passwd", "=pwd",
-                 "access key", "client secret", "bearer", "credential", "=authorization", "session token", "refresh token")  # fmt: skip
+_SECRET_WORDS = tuple(
+    f"={word}"
+    for word in ("api key", "secret", "access token", "auth token", "token", "private key", "password", "passwd", "pwd", "access key", "bearer", "credential",
+                 "authorization", "session token", "refresh token", "session key", "id token", "client secret", "jwt", "cookie")
+)  # fmt: skip
 
 URL_FORMS = (
     Form(

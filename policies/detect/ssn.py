@@ -6,17 +6,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from policies.detect.context import is_something_else
 from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
 from policies.detect.national import form
 from policies.model import Detector
 
-_WORDS = ("ssn", "social security", "soc sec", "social sec", "ss#", "ss #", "ss no", "itin", "taxpayer id", "tin", "ssn4", "socialsecurity")
-_DASHED = re.compile(rf"{NOT_AFTER}(?<![0-9][.\-/])[0-8][0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{NOT_BEFORE}(?![.\-/][0-9])")
-# What numbers of this grouping are called when they are something else.
-_OTHER_BEFORE = re.compile(
-    r"(?i)(?:order|invoice|ref|reference|part|sku|ticket|case|tracking|isbn|model|serial|item|batch|lot|catalog|product|po)"
-    r"[ _\-]{0,2}(?:no|nr|num|number|id|code)?[ .:#=_\-]{0,4}$"
+_WORDS = (
+    "ssn",
+    "social security",
+    "soc sec",
+    "social sec",
+    "ss#",
+    "ss #",
+    "ss no",
+    "itin",
+    "taxpayer id",
+    "tin",
+    "ssn4",
+    "socialsecurity",
 )
+_DASHED = re.compile(rf"{NOT_AFTER}(?<![0-9][.\-/])[0-8][0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{NOT_BEFORE}(?![.\-/][0-9])")
 
 
 def is_ssn(digits: str) -> bool:
@@ -32,7 +41,7 @@ def is_itin(digits: str) -> bool:
 def _dashed(text: str) -> Iterator[Span]:
     def judge(match: re.Match[str]) -> str | None:
         digits = digits_of(match.group())
-        if not is_ssn(digits) or _OTHER_BEFORE.search(text[max(0, match.start() - 24) : match.start()]):
+        if not is_ssn(digits) or is_something_else(text, match.start()):
             return None
         return digits
 

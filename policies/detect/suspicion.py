@@ -89,7 +89,19 @@ class Suspicion:
     need a closer look.
     """
 
-    __slots__ = ("_closer", "_digits", "_everything", "_forms", "_harmless", "_known", "_letters", "_name_members", "_names", "_strong", "_unmarked")
+    __slots__ = (
+        "_closer",
+        "_digits",
+        "_everything",
+        "_forms",
+        "_harmless",
+        "_known",
+        "_letters",
+        "_name_members",
+        "_names",
+        "_strong",
+        "_unmarked",
+    )
 
     def __init__(self, forms: Sequence[Form], terms: Mapping[Detector, DetectorTerms], words: Sequence[Words]) -> None:
         """Compile for these forms, in order of precedence; ``words`` are the context words of each."""
@@ -186,7 +198,7 @@ class Suspicion:
         if len(self._known) < _MAX_KNOWN:
             self._known[key] = verdict, asks
             if len(key) == 2 and clean and not asks:
-                self._harmless.add(key)  # type: ignore[arg-type]
+                self._harmless.add((key[0], key[1]))
         return verdict, asks
 
 

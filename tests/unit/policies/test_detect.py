@@ -8,7 +8,6 @@ from policies.detect import Scanner
 from policies.model import ActionKind, Detector, DetectorTerms
 
 
-
 def terms(*off: Detector) -> dict[Detector, DetectorTerms]:
     return {one: DetectorTerms(ActionKind.KEEP if one in off else ActionKind.REDACT) for one in Detector}
 
