@@ -86,12 +86,12 @@ def _table(texts: list[Text], planted: Counter[str], hit: Counter[str], right: C
 
 
 def _speed(scanners: dict[str, Scanner], texts: list[Text]) -> float:
-    """Texts a second through the cheap question and, where it says so, the exact detectors."""
+    """Texts a second through the cheap question and, where it says so, the exact detectors; one scanner, as a policy has."""
+    scanner = scanners["US"]
     best = float("inf")
     for _ in range(3):
         begin = time.perf_counter()
         for text in texts:
-            scanner = scanners[text.region]
             if scanner.is_doubtful(text.text, ""):
                 scanner.scrub(text.text, _placeholder)
         best = min(best, time.perf_counter() - begin)

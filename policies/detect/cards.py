@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from policies.detect.checksums import luhn
 from policies.detect.context import is_bar_code
-from policies.detect.kinds import Form, Span
+from policies.detect.kinds import MAX_JUDGED, Form, Span
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
@@ -47,55 +47,79 @@ _GROUP = re.compile(r"[0-9]+")
 _MAX_GROUPS = 19
 
 
+def _lengths_by_prefix() -> list[frozenset[int]]:
+    """The lengths of cards that begin with each four digits."""
+    found: list[frozenset[int]] = [frozenset()] * 10_000
+    for low, high, lengths in _ISSUERS:
+        width = 10 ** (4 - len(str(low)))
+        for prefix in range(low * width, (high + 1) * width):
+            found[prefix] |= lengths
+    return found
+
+
+_LENGTHS = _lengths_by_prefix()
+
+
 def is_card(digits: str) -> bool:
-    """Whether 13 to 19 ASCII digits are a card number."""
-    if not 13 <= len(digits) <= 19:
-        return False
-    length = len(digits)
-    issued = any(low <= int(digits[: len(str(low))]) <= high and length in lengths for low, high, lengths in _ISSUERS)
-    return issued and luhn(digits)
+    """Whether ASCII digits are a card number: 13 to 19 of them, of an issuer, with a check digit."""
+    return len(digits) >= 13 and len(digits) in _LENGTHS[int(digits[:4])] and luhn(digits)
 
 
 def card_spans(text: str) -> Iterator[Span]:
     """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores
     inside."""
+    count = 0
     for run in _RUN.finditer(text):
         if run.end() - run.start() < 13:
             continue
         groups = [match.span() for match in _GROUP.finditer(text, run.start(), run.end())]
-        yield from _in_groups(text, groups)
+        first = 0
+        while first < len(groups):
+            count += 1
+            taken = _longest(text, groups, first, count)
+            if taken:
+                start, end = groups[first][0], groups[first + taken - 1][1]
+                yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken])
+            first += taken or 1
 
 
-def _in_groups(text: str, groups: list[tuple[int, int]]) -> Iterator[Span]:
-    first = 0
-    while first < len(groups):
-        begin = groups[first][0]
-        # The digits after a decimal point are no card, however many they are.
-        fraction = text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit()
-        taken = 0 if fraction else _longest(text, groups, first)
-        if taken:
-            start, end = groups[first][0], groups[first + taken - 1][1]
-            yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken])
-        first += taken or 1
-
-
-def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
+def _longest(text: str, groups: list[tuple[int, int]], first: int, count: int) -> int:
     """How many groups from ``first`` on make one card: the longest that does, or 0."""
-    whole = first == 0 and len(groups) <= _MAX_GROUPS and len({text[a[1] : b[0]] for a, b in pairwise(groups)}) <= 1
-    for count in range(min(len(groups) - first, _MAX_GROUPS), 0, -1):
-        chosen = groups[first : first + count]
-        lengths = tuple(end - start for start, end in chosen)
-        if not 13 <= sum(lengths) <= 19:
-            continue
+    begin = groups[first][0]
+    # The digits after a decimal point are no card, however many they are.
+    if text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit():
+        return 0
+    for lengths in reversed(_fitting(groups, first)):
+        taken = len(lengths)
         # Inside a longer run of digits only the usual groupings count, else dates and ids would combine into
         # cards.
-        if count > 1 and lengths not in _GROUPINGS and not (whole and count == len(groups)):
+        if taken > 1 and lengths not in _GROUPINGS and not (first == 0 and taken == len(groups) and _is_even(text, groups)):
             continue
-        if is_bar_code(text, chosen[0][0]):
-            continue
-        if is_card("".join(text[a:b] for a, b in chosen)) and not in_hexadecimal(text, chosen[0][0], chosen[-1][1]):
-            return count
+        digits = "".join(text[a:b] for a, b in groups[first : first + taken])
+        end = groups[first + taken - 1][1]
+        if count >= MAX_JUDGED or (is_card(digits) and not in_hexadecimal(text, begin, end) and not is_bar_code(text, begin)):
+            return taken
     return 0
+
+
+def _fitting(groups: list[tuple[int, int]], first: int) -> list[tuple[int, ...]]:
+    """The sizes of the next groups, for every number of groups with 13 to 19 digits together."""
+    found: list[tuple[int, ...]] = []
+    sizes: tuple[int, ...] = ()
+    total = 0
+    for start, end in groups[first : first + _MAX_GROUPS]:
+        total += end - start
+        if total > 19:
+            break
+        sizes = (*sizes, end - start)
+        if total >= 13:
+            found.append(sizes)
+    return found
+
+
+def _is_even(text: str, groups: list[tuple[int, int]]) -> bool:
+    """Whether one separator stands between all groups."""
+    return len({text[a[1] : b[0]] for a, b in pairwise(groups)}) <= 1
 
 
 _GAP = r"[ ._\-/]{0,3}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import re2
 
 BEFORE = 48
 """How many characters before a span are read for a context word."""
@@ -13,31 +17,63 @@ AFTER = 24
 
 _NUMBER = re.compile(r"[0-9]{4}")
 _LONG_WORD = re.compile(r"[^\W\d_]{4}|[0-9]{2}[T:][0-9]{2}|\n")
+_COMPOUND = 6
 _GAPS = re.compile(r"[ _.\-]+")
+
+
+MAX_WORDS = 1_000
+"""How many context words of one form are looked for in one text; a text with more is context everywhere."""
 
 
 class Words:
     """The context words of one form, in the shapes that texts, names and the wide pass need."""
 
-    __slots__ = ("_in_text", "name_pattern", "text_pattern")
+    __slots__ = ("_pattern", "name_pattern", "text_pattern")
 
     def __init__(self, words: Iterable[str]) -> None:
         """Compile. A word that begins with ``=`` counts in names only; gaps in a word match any usual gap."""
         listed = sorted({word.strip().lower() for word in words if word.strip(" =")})
         spoken = [word for word in listed if word[0] != "="]
-        self._in_text = re.compile("|".join(map(_exact, spoken)) if spoken else r"(?!)")
         self.text_pattern = "|".join(map(_wide, spoken))
         self.name_pattern = "|".join(_named(word.lstrip("=")) for word in listed)
+        options = re2.Options()
+        options.longest_match = True
+        options.log_errors = False
+        self._pattern = re2.compile("|".join(map(_exact, spoken)), options) if spoken else None
 
-    def near(self, text: str, start: int, end: int, adjacent: int) -> bool:
-        """Whether one of the words stands near the span; with ``adjacent`` 1, with no other
-        number and word in between, with 2, with no other number."""
-        before = text[max(0, start - BEFORE) : start].lower()
-        for word in self._in_text.finditer(before):
-            if not (adjacent and _parted(before[word.end() :], adjacent)):
-                return True
-        after = self._in_text.search(text[end : end + AFTER].lower())
-        return after is not None and not (adjacent and _parted(text[end : end + after.start()], adjacent))
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the words stand in a text, in order; at most ``MAX_WORDS`` of them."""
+        for match in islice(self._pattern.finditer(text), MAX_WORDS) if self._pattern is not None else ():
+            start, end = match.span()
+            if _is_whole(text, start, end):
+                yield start, end
+
+
+def is_near(text: str, words: Sequence[tuple[int, int]], start: int, end: int, adjacent: int) -> bool:
+    """Whether one of the words stands near the span; with ``adjacent`` 1, with no other number and word in between, with
+    2, with no other number."""
+    if len(words) >= MAX_WORDS:
+        return True
+    at = bisect_left(words, (start - BEFORE, 0))
+    while at < len(words) and words[at][0] < end + AFTER:
+        first, last = words[at]
+        between = text[last:start] if last <= start else text[end:first]
+        if not (adjacent and _parted(between, adjacent)):
+            return True
+        at += 1
+    return False
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Whether no ASCII letter follows a short word, an English plural aside; long ones may begin a compound."""
+    if end - start >= _COMPOUND or not _ascii_letter(text[end - 1]):
+        return True
+    rest = text[end : end + 3].lower()
+    for ending in ("es", "s"):
+        if rest.startswith(ending):
+            rest = rest[len(ending) :]
+            break
+    return not (rest[:1].isascii() and rest[:1].isalpha())
 
 
 def _parted(between: str, adjacent: int) -> bool:
@@ -52,16 +88,15 @@ def _letters(char: str) -> str:
 
 
 def _exact(word: str) -> str:
-    """For lower-case text: no ASCII letter touches a word that begins or ends in one, an English plural aside."""
-    body = "[ _.\\-]{1,2}".join(re.escape(part) for part in _GAPS.split(word)) if not _odd(word) else re.escape(word)
-    return (r"(?<![a-z])" if _ascii_letter(word[0]) else "") + body + (r"(?:s|es)?(?![a-z])" if _ascii_letter(word[-1]) else "")
+    """For text of any case, as RE2: no ASCII letter stands before a word that begins with one."""
+    return (r"(?:^|[^A-Za-z])" if _ascii_letter(word[0]) else "") + f"(?i:{_body(word)})"
 
 
 def _wide(word: str) -> str:
-    """The same for bytes of any case, as RE2; an escape of a JSON text may touch it."""
-    body = _body(word)
+    """The same for bytes; an escape of a JSON text may touch it."""
     before = r"(?:^|[^A-Za-z]|\\(?:[nrtbf]|u00[01][0-9A-Fa-f]))" if _ascii_letter(word[0]) else ""
-    return f"(?i:{before}{body}" + (r"(?:s|es)?(?:[^A-Za-z]|$))" if _ascii_letter(word[-1]) else ")")
+    bounded = _ascii_letter(word[-1]) and len(word) < _COMPOUND
+    return f"(?i:{before}{_body(word)}" + (r"(?:s|es)?(?:[^A-Za-z]|$))" if bounded else ")")
 
 
 def _named(word: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import re
 from collections.abc import Iterator
@@ -66,7 +65,7 @@ def _decoded(token: str) -> str | None:
         body = body[:-1]
     try:
         contents = base64.b64decode(body + "=" * (-len(body) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
     # Line ends and tabs are as printable as a mail is.
     return contents if contents.translate(_LAYOUT).isprintable() else None

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from policies.detect.checksums import mod_97
 from policies.detect.keccak import keccak_256
-from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
+from policies.detect.kinds import BEGIN, END, MAX_JUDGED, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
 from policies.model import Detector
 
 # The structure of each country's account, from the ISO 13616 registry: one letter for each character, n a digit,
@@ -34,7 +34,6 @@ _STRUCTURES = (
     ("n" * 21, "ST"), ("aaaa" + "n" * 20, "SV"), ("n" * 19, "TL"), ("n" * 20, "TN"), ("n" * 6 + "c" * 16, "TR"), ("n" * 25, "UA"),
     ("n" * 18, "VA"), ("aaaa" + "n" * 16, "VG"), ("n" * 16, "XK"), ("aaaa" + "n" * 18, "YE"),
 )  # fmt: skip
-_LENGTHS = {country: len(structure) + 4 for structure, country in _STRUCTURES}
 _GAP = "[ .\\-]?"
 _KINDS = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[0-9A-Za-z]"}
 
@@ -56,15 +55,20 @@ def _pattern(most: int) -> str:
     return "|".join(f"(?:{'|'.join(names)}){_GAP}[0-9]{_GAP}[0-9]{body}" for body, names in together.items())
 
 
-_IBAN = re.compile(f"{NOT_AFTER}(?:{_pattern(99)}){NOT_BEFORE}")
+_IBAN = re.compile(rf"{NOT_AFTER}[A-Za-z]{{2}}{_GAP}[0-9]{_GAP}[0-9](?={_GAP}[0-9A-Za-z])")
+_ACCOUNTS = {
+    country: re.compile(f"{_GAP}[0-9]{_GAP}[0-9]{_written(structure, 99)}{NOT_BEFORE}") for structure, country in _STRUCTURES
+}
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    def judge(match: re.Match[str]) -> str | None:
-        account = digits_of(match.group())
-        return account if len(account) == _LENGTHS[account[:2]] and mod_97(account) else None
-
-    return judged(_IBAN, text, judge)
+    for count, match in enumerate(_IBAN.finditer(text)):
+        structure = _ACCOUNTS.get(text[match.start() : match.start() + 2].upper())
+        whole = structure.match(text, match.start() + 2) if structure else None
+        if whole is not None:
+            account = digits_of(text[match.start() : whole.end()])
+            if count >= MAX_JUDGED or mod_97(account):
+                yield match.start(), whole.end(), account
 
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import re2
 
 from policies.detect.cards import CARD_FORMS, is_card
-from policies.detect.context import Words
+from policies.detect.context import Words, is_near
 from policies.detect.cover import Cover
 from policies.detect.disguise import encoded_tokens, plain_forms
 from policies.detect.email import EMAIL_FORMS
@@ -134,13 +134,18 @@ class Scanner:
         return found
 
     def _of_form(self, place: int, text: str, told: bool, covered: Cover) -> Iterator[Finding]:
-        form, words = self._forms[place], self._words[place]
+        form = self._forms[place]
         least = self._terms[form.detector].confidence
         allowed = self._allowed.get(form.detector)
+        words: list[tuple[int, int]] | None = None
         for start, end, canonical in form.find(text):
-            confidence = form.alone
-            if form.words and (told or words.near(text, start, end, form.adjacent)):
-                confidence = form.beside if form.beside > confidence else confidence
+            confidence = form.beside if told and form.beside > form.alone else form.alone
+            if confidence < least and form.words:
+                # Words beside it are looked for only where they decide.
+                if words is None:
+                    words = list(self._words[place].spans(text))
+                if is_near(text, words, start, end, form.adjacent):
+                    confidence = form.beside
             if confidence < least or not covered.take(start, end):
                 continue
             if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
