@@ -235,7 +235,7 @@ _DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 
 NATIONAL_FORMS = (
     form(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2}[ \-]?[0-9]{2}[ \-]?[0-9]{2} ?[A-D]", _nino, "national insurance, nino, ni number, ni no", 0.6),
-    form(r"(?:[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}|[XYZxyz]-?[0-9]{7})[ \-]?[TRWAGMYFPDXBNJZSQVHLCKEtrwagmyfpdxbnjzsqvhlcke]", _dni, "dni, nie, nif, documento, identidad", 0.65),
+    form(r"(?:[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}|[XYZxyz]-?[0-9]{7})(?:[ \-]?[TRWAGMYFPDXBNJZSQVHLCKE]|-?[trwagmyfpdxbnjzsqvhlcke])", _dni, "dni, nie, nif, documento, identidad", 0.65),
     form(r"[A-Za-z]{6}[0-9LMNPQRSTUVlmnpqrstuv]{2}[ABCDEHLMPRSTabcdehlmprst][0-9LMNPQRSTUVlmnpqrstuv]{2}[A-Za-z][0-9LMNPQRSTUVlmnpqrstuv]{3}[A-Za-z]", _codice_fiscale, "codice fiscale", 0.95),
     form(r"[12] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?(?:[0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}", _nir, "sécurité sociale, securite sociale, nir, insee, numéro de sécu", 0.75),
     form(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}[\- ][0-9]{3}\.[0-9]{2}", _belgium, "rijksregister, registre national, numéro national", 0.9),

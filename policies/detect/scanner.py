@@ -29,7 +29,8 @@ _SHORTEST_SUSPECT = 7
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
-          *PLACE_FORMS, *SSN_FORMS, *NATIONAL_FORMS)  # fmt: skip
+          *PLACE_FORMS)  # fmt: skip
+_NUMBERS = (*SSN_FORMS, *NATIONAL_FORMS)
 
 
 class Scanner:
@@ -41,8 +42,9 @@ class Scanner:
         """Compile for the detectors whose action is not KEEP, and the region of phone numbers written without a
         country."""
         self._terms = {detector: each for detector, each in terms.items() if each.action is not ActionKind.KEEP}
-        # Phones last, because digits that are part of anything else are no phone number.
-        known = (*_ORDER, *(PhoneReader(default_region).forms() if Detector.PHONE in self._terms else ()))
+        # Phones last, because digits that are part of anything else are no phone number, unless a plus says so.
+        phones = PhoneReader(default_region).forms() if Detector.PHONE in self._terms else ()
+        known = (*_ORDER, *phones[:1], *_NUMBERS, *phones[1:])
         self._forms = tuple(form for form in known if form.detector in self._terms and self._is_on(form))
         self._words = tuple(
             Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms

@@ -83,7 +83,7 @@ def _is_random(value: str) -> bool:
 def _is_password(value: str) -> bool:
     """Whether a value is a password rather than a word about one: of at least two kinds of characters."""
     kinds = (any(map(test, value)) for test in (str.isdigit, str.isalpha, _is_sign))
-    return len(value) >= 6 and sum(kinds) >= 2 and not value.endswith((".", ":", "!", "?"))
+    return len(value) >= 6 and sum(kinds) >= 2
 
 
 def _is_sign(char: str) -> bool:
@@ -108,11 +108,12 @@ def _key_blocks(text: str) -> Iterator[Span]:
 
 def _assignments(text: str) -> Iterator[Span]:
     for count, match in enumerate(_ASSIGNED.finditer(text)):
-        name, value = match.group(1).lower(), match.group(2)
+        # The end of the sentence is no part of it.
+        name, value = match.group(1).lower(), match.group(2).rstrip(".:?!")
         if _PLACEHOLDER.fullmatch(value):
             continue
         if count >= MAX_JUDGED or (_is_password(value) if name.startswith(_PASSWORDS) else _is_random(value)):
-            yield match.start(2), match.end(2), value
+            yield match.start(2), match.start(2) + len(value), value
     for match in _BEARER.finditer(text):
         if _is_random(match.group(1)):
             yield match.start(1), match.end(1), match.group(1)
