@@ -194,9 +194,13 @@ class PhoneReader:
 
     def _with_sign(self, text: str, start: int, end: int, count: int) -> Span | None:
         # ``+37.7749`` is a coordinate, not a number with a dot in it.
-        if _DECIMAL.fullmatch(text[start:end]) or text[end : end + 1].isdigit():
+        if _DECIMAL.fullmatch(text[start:end]):
             return None
-        for stop in reversed([one.end() for one in _GROUP.finditer(text, start, end)]):
+        stops = [one.end() for one in _GROUP.finditer(text, start, end)]
+        if text[end : end + 1].isdigit():
+            # The limit fell into another number behind this one.
+            stops.pop()
+        for stop in reversed(stops):
             digits = _NOT_DIGIT.sub("", text[start:stop])
             if len(digits) < 8:
                 return None
@@ -210,7 +214,8 @@ class PhoneReader:
         if self._code == _NANP_CODE:
             for count, match in enumerate(_NANP.finditer(text)):
                 digits = _NOT_DIGIT.sub("", match.group())[-10:]
-                if count >= MAX_JUDGED or (self._valid.fullmatch(digits) and not in_hexadecimal(text, *match.span())):
+                # Area codes that were never given out count too: people make numbers up, and the form says enough.
+                if count >= MAX_JUDGED or not (in_hexadecimal(text, *match.span()) or is_something_else(text, match.start())):
                     yield match.start(), match.end(), f"+1{digits}"
             return
         covered = Cover(text)
