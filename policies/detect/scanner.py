@@ -25,7 +25,8 @@ from policies.model import ActionKind, Detector, DetectorTerms
 from policies.text import needs_folding
 
 _MAX_PASSES = 8
-_SHORTEST_SUSPECT = 7
+# Nothing is written in fewer letters without a digit or a sign, nor in fewer digits.
+_PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
@@ -65,7 +66,7 @@ class Scanner:
     def is_doubtful(self, text: str, name: str | None = None) -> bool:
         """Whether a string may hold personal data or a JSON text; the cheap question before ``scrub``. Without the name
         of its property any name is reckoned with."""
-        if len(text) < _SHORTEST_SUSPECT and text.isascii() and text.isalnum():
+        if _PLAIN.fullmatch(text):
             return False
         if text.lstrip(BLANK)[:1] in JSON_STARTS:
             return True
