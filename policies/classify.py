@@ -82,7 +82,7 @@ class Place:
     would triple the price of a name never seen before, and never changed.
 
     ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold
-    personal data.
+    personal data; ``telling`` that it says what a value is whose form alone would not.
     """
 
     path: str
@@ -94,11 +94,17 @@ class Place:
     suspicious: bool = False
     part: Part = Part.SCANNED
     root: bool = False
+    telling: bool = False
 
     @property
     def is_left_alone(self) -> bool:
-        """Whether no rule changes what stands here."""
-        return self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP
+        """Whether no rule changes what stands here, and its name gives nothing away that its form would not."""
+        return not self.telling and (self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP)
+
+    @property
+    def meaning(self) -> str:
+        """The name as far as it bears on what the detectors see."""
+        return self.path if self.telling or self.path.endswith("version") else ""
 
 
 class NoAnswer(Exception):
@@ -187,12 +193,19 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown")
 
-    def __init__(self, rules: Sequence[tuple[Rule, Reason]], is_suspicious: Callable[[str], bool], unknown: Part) -> None:
-        """Take the rules in order of precedence, the standing ones first, the test for suspicious names, and the
-        part of properties that no rule names."""
+    def __init__(
+        self,
+        rules: Sequence[tuple[Rule, Reason]],
+        is_suspicious: Callable[[str], bool],
+        unknown: Part,
+        is_telling: Callable[[str], bool],
+    ) -> None:
+        """Take the rules in order of precedence, the standing ones first, the tests for suspicious and for telling
+        names, and the part of properties that no rule names."""
         self._is_suspicious = is_suspicious
+        self._is_telling = is_telling
         self._unknown = unknown
         self._rules = tuple(
             Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
@@ -236,7 +249,11 @@ class Classifier:
         path = name if top else f"{parent.path}.{name}"
         governing = self.governing(path, parent) if role is Role.PLAIN else None
         part = self._part(role, governing)
-        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key), part)
+        telling = role is Role.PLAIN and self._is_telling(path)
+        if telling and part is Part.SCANNED:
+            # The wide pass sees no names, so what one gives away is left to the walk.
+            part = Part.TOUCHED
+        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key), part, False, telling)
 
     def _part(self, role: Role, governing: Governing | None) -> Part:
         if role in _PART_OF_ROLE:

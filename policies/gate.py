@@ -154,10 +154,10 @@ class Gate:
         for key in plan.identifiers:
             value = properties[key]
             exposed = not sealed or record.scope is not Scope.EVENT
-            if type(value) not in SCALARS or (exposed and self._is_doubtful(value)):
+            if type(value) not in SCALARS or (exposed and self._is_worth(value)):
                 doubtful.append(key)
         for key in plan.insert_ids:
-            if not _is_opaque(properties[key]) and self._is_doubtful(properties[key]):
+            if not _is_opaque(properties[key]) and self._is_worth(properties[key]):
                 doubtful.append(key)
         ready.append((at, record, view, plan, doubtful))
         values.append(plan.values(properties))
@@ -201,7 +201,7 @@ class Gate:
             elif clean:
                 keys = (*plan.touched, *doubtful)
             else:
-                keys = {*plan.touched, *doubtful, *(key for key in plan.scanned if self._is_doubtful(record.properties[key]))}
+                keys = {*plan.touched, *doubtful, *(key for key in plan.scanned if self._is_worth(record.properties[key]))}
             if not (keys or view.suspicious or view.unknown):
                 decision = Decision(Verdict.PASS, record.name, dict(record.properties), ())
             else:
@@ -212,10 +212,10 @@ class Gate:
         except Exception:
             return _FAILED
 
-    def _is_doubtful(self, value: Any) -> bool:
-        """Whether the exact walk could change this value."""
+    def _is_worth(self, value: Any) -> bool:
+        """Whether the exact walk could change this value; a cheap question that errs on the side of yes."""
         if type(value) is str:
-            return self._terms.scanner.is_doubtful(value)
+            return not self._terms.scanner.is_plain(value)
         if type(value) in _NUMBERS:
             return self._terms.scanner.number(value) is not None
         return type(value) not in SCALARS

@@ -6,6 +6,7 @@ characters, foreign digits, exotic dashes or percent-encoding hide nothing.
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from functools import cache
@@ -45,10 +46,47 @@ def _table() -> dict[int, str | None]:
     return table
 
 
+# Characters beyond ASCII that ``fold`` leaves as they are, wherever they stand: letters of the common scripts, quotes,
+# ideographs, syllables. All others ask for a closer look.
+_PLAIN = re.compile(
+    "[\\x00-\\x7f\\xa1-\\xa7\\xa9\\xab\\xac\\xae\\xb0\\xb1\\xb6\\xb7\\xbb\\xbf-\\u0131\\u0134-\\u013e\\u0141-\\u0148\\u014a-\\u017e\\u0384-\\u03cf"
+    "\\u0400-\\u0481\\u048a-\\u0559\\u0561-\\u0586\\u05d0-\\u05ea\\u0620-\\u064a\\u0904-\\u0939\\u0e01-\\u0e32\\u2018-\\u2023\\u20ac\\u3005-\\u3007"
+    "\\u3041-\\u3096\\u30a1-\\u30fe\\u3400-\\u9fff\\uac00-\\ud7a3\\U0001f300-\\U0001f6ff\\U0001f900-\\U0001f9ff]*"
+)
+_MIXED = re.compile(
+    r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u0400-\u052f][A-Za-z0-9@]|[0-9@][\u0370-\u03ff\u0400-\u052f]"
+)
+_WORD = re.compile(r"[A-Za-z\u0370-\u03ff\u0400-\u052f]+")
+# Letters of Cyrillic and Greek that look like one of ASCII (UTS #39, confusables).
+_LOOKALIKES = str.maketrans(
+    "аАвВеЕкКмМнНоОрРсСтТуУхХіІјЈѕЅһԁԛԝӏҮαΑΒεΕΗιΙκΚΜνΝοΟρΡτΤυΥχΧΖγ",
+    "aABBeEkKmMHHoOpPcCtTyYxXiIjJsShdqwlYaABeEHiIkKMvNoOpPtTuYxXZy",
+)
+_ASCII_NEAR = re.compile(r"[A-Za-z]")
+
+
+def needs_folding(text: str) -> bool:
+    """Whether ``fold`` could change anything; a quick look that may say yes in vain."""
+    return not text.isascii() and (_PLAIN.fullmatch(text) is None or _MIXED.search(text) is not None)
+
+
+def skeleton(text: str) -> str:
+    """The text with Cyrillic and Greek letters that look like ASCII ones replaced, in words that mix scripts only: a
+    word of one script is what it seems (UTS #39 in spirit)."""
+    return text if text.isascii() or not _MIXED.search(text) else _WORD.sub(_unmixed, text)
+
+
+def _unmixed(match: re.Match[str]) -> str:
+    word = match.group()
+    return word if word.isascii() or not _ASCII_NEAR.search(word) else word.translate(_LOOKALIKES)
+
+
 def fold(text: str) -> str:
-    """NFKC with digits in ASCII, dashes as ``-`` and invisible characters removed (UAX #15, UTS #46 in
-    spirit)."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_table())
+    """NFKC with digits in ASCII, dashes as ``-``, invisible characters removed and look-alike letters of mixed words in
+    ASCII (UAX #15, UTS #39 and #46 in spirit)."""
+    if not needs_folding(text):
+        return text
+    return skeleton(unicodedata.normalize("NFKC", text).translate(_table()))
 
 
 def folded_name(name: str) -> str:

@@ -297,13 +297,13 @@ class Walk:
         return value
 
     def _text(self, place: Place, value: str, path: str, depth: int) -> Any:
-        if not self._terms.scanner.is_doubtful(value):
+        if self._terms.scanner.is_plain(value) and not place.telling:
             return value
         if value.lstrip(BLANK)[:1] in JSON_STARTS:
             parsed = parsed_text(value)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
-        return self._scrubbed(value, path, place.path)
+        return self._scrubbed(value, path, place.meaning)
 
     def _embedded(self, place: Place, text: str, parsed: Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
@@ -320,7 +320,7 @@ class Walk:
         return text if len(self.remarks) == before else msgspec.json.encode(result).decode()
 
     def _number(self, place: Place, value: float, path: str) -> Any:
-        finding = self._terms.scanner.number(value, place.path)
+        finding = self._terms.scanner.number(value, place.meaning)
         if finding is None:
             return value
         try:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from policies.detect import Scanner
-from policies.model import Detector, DetectorTerms
-
-SCANNER = Scanner({each: DetectorTerms() for each in Detector}, "US")
+from policies.model import ActionKind, Detector, DetectorTerms
 
 
-def scrubbed(text: str, scanner: Scanner = SCANNER, *, name: str = "") -> str:
+def terms(*off: Detector) -> dict[Detector, DetectorTerms]:
+    return {one: DetectorTerms(ActionKind.KEEP if one in off else ActionKind.REDACT) for one in Detector}
+
+
+SCANNER = Scanner(terms(), "US")
+
+
+def scrubbed(text: str, scanner: Scanner = SCANNER, name: str = "") -> str:
     return scanner.scrub(text, lambda finding: f"<{finding.detector}>", name)
 
 
@@ -128,9 +133,7 @@ LEFT_ALONE = [
     "37.774929, -122.419416",
     "+37.7749",
     "$1,234.56",
-    "00:1A:2B:3C:4D:5E",
     "978-3-16-148410-0",
-    "123-45-6789",
     # Words and addresses of other kinds.
     "@handle",
     "meet @ noon",
@@ -155,8 +158,8 @@ def test_left_alone(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["10.1.2.3", "415.555.2671", "v10.1.2.3-beta"])
 def test_a_property_named_version_may_hold_what_looks_like_an_address(text: str) -> None:
-    assert scrubbed(text, name="app_version") == text
-    assert scrubbed(f"{text} of jane@example.com", name="app_version") != f"{text} of jane@example.com"
+    assert scrubbed(text, name="app.version") == text
+    assert scrubbed(f"{text} of jane@example.com", name="app.version") != f"{text} of jane@example.com"
 
 
 @pytest.mark.parametrize(
@@ -176,13 +179,13 @@ def test_a_property_named_version_may_hold_what_looks_like_an_address(text: str)
     ],
 )
 def test_national_numbers_are_read_as_of_the_default_region(region: str, text: str) -> None:
-    assert scrubbed(f"ring {text} soon", Scanner({each: DetectorTerms() for each in Detector}, region)) == "ring <phone> soon"
+    assert scrubbed(f"ring {text} soon", Scanner(terms(), region)) == "ring <phone> soon"
 
 
 @pytest.mark.parametrize("region", ["DE", "GB", "FR", "ES", "NO", "SG", "IN", "JP", "BR"])
 @pytest.mark.parametrize("text", ["2026-11-23 10:30:45", "01.02.2026", "1795450828123", "1.2.3", "order 20261123"])
 def test_dates_and_counters_are_no_national_numbers_anywhere(region: str, text: str) -> None:
-    assert scrubbed(text, Scanner({each: DetectorTerms() for each in Detector}, region)) == text
+    assert scrubbed(text, Scanner(terms(), region)) == text
 
 
 @pytest.mark.parametrize("value", [4111111111111111, 4111111111111111.0, -4111111111111111, 378282246310005])
@@ -200,7 +203,7 @@ def test_times_and_counters_are_not_cards(value: float) -> None:
 
 
 def test_a_detector_that_is_off_finds_nothing() -> None:
-    only_email = Scanner({Detector.EMAIL: DetectorTerms()}, "US")
+    only_email = Scanner(terms(*(set(Detector) - {Detector.EMAIL})), "US")
     text = "+14155552671 4111111111111111 203.0.113.9 jane@example.com"
     assert scrubbed(text, only_email) == "+14155552671 4111111111111111 203.0.113.9 <email>"
     assert only_email.number(4111111111111111) is None

@@ -1,0 +1,222 @@
+"""The two passes of detection for one policy: suspicion, then exact detectors, at every layer of disguise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import re2
+
+from policies.detect.cards import CARD_FORMS, is_card
+from policies.detect.context import Words, is_near
+from policies.detect.cover import Cover
+from policies.detect.disguise import encoded_tokens, plain_forms
+from policies.detect.email import EMAIL_FORMS
+from policies.detect.kinds import BLANK, JSON_STARTS, Finding, Form
+from policies.detect.money import MONEY_FORMS
+from policies.detect.national import NATIONAL_FORMS
+from policies.detect.network import NETWORK_FORMS
+from policies.detect.phones import PhoneReader
+from policies.detect.place import PLACE_FORMS
+from policies.detect.secrets import SECRET_FORMS, URL_FORMS
+from policies.detect.ssn import SSN_FORMS
+from policies.detect.suspicion import Suspicion, Verdict
+from policies.model import ActionKind, Detector, DetectorTerms
+from policies.text import needs_folding
+
+_MAX_PASSES = 8
+# Nothing is written in fewer letters without a digit or a sign, nor in fewer digits.
+_PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
+_VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
+_ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
+          *PLACE_FORMS)  # fmt: skip
+_NUMBERS = (*SSN_FORMS, *NATIONAL_FORMS)
+
+
+class Scanner:
+    """Both passes for one policy. Safe to share between threads; keeps nothing it has read."""
+
+    __slots__ = ("_allowed", "_cards", "_forms", "_terms", "_words", "suspicion")
+
+    def __init__(self, terms: Mapping[Detector, DetectorTerms], default_region: str) -> None:
+        """Compile for the detectors whose action is not KEEP, and the region of phone numbers written without a
+        country."""
+        self._terms = {detector: each for detector, each in terms.items() if each.action is not ActionKind.KEEP}
+        # Phones last, because digits that are part of anything else are no phone number, unless a plus says so.
+        phones = PhoneReader(default_region).forms() if Detector.PHONE in self._terms else ()
+        known = (*_ORDER, *phones[:1], *_NUMBERS, *phones[1:])
+        self._forms = tuple(form for form in known if form.detector in self._terms and self._is_on(form))
+        self._words = tuple(
+            Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms
+        )
+        self._allowed = {detector: _globs(each.allow) for detector, each in self._terms.items() if each.allow}
+        self._cards = any(form.detector is Detector.CARD for form in self._forms)
+        self.suspicion = Suspicion(self._forms, self._terms, self._words)
+
+    def _is_on(self, form: Form) -> bool:
+        """Whether a finding of this form can be as sure as the policy asks."""
+        return max(form.alone, form.beside if form.words else 0) >= self._terms[form.detector].confidence
+
+    def is_telling(self, name: str) -> bool:
+        """Whether a folded dotted path gives its values a meaning that their form alone would not have, so that they
+        deserve ``scrub`` or ``number`` although ``suspicion.any`` sees nothing in them."""
+        return bool(self.suspicion.context(name))
+
+    @staticmethod
+    def is_plain(text: str) -> bool:
+        """Whether a string is too short and too simple for any detector, under a name that tells nothing."""
+        return _PLAIN.fullmatch(text) is not None
+
+    def is_doubtful(self, text: str, name: str | None = None) -> bool:
+        """Whether a string may hold personal data or a JSON text; the cheap question before ``scrub``. Without the name
+        of its property any name is reckoned with."""
+        if _PLAIN.fullmatch(text):
+            return False
+        if text.lstrip(BLANK)[:1] in JSON_STARTS:
+            return True
+        verdict = self.suspicion.of(text)
+        if self._calls(verdict, name):
+            return True
+        return needs_folding(text) and any(self._calls(self.suspicion.of(form), name) for form in plain_forms(text, False))
+
+    def _calls(self, verdict: Verdict, name: str | None) -> bool:
+        """Whether a verdict calls for the exact detectors under this name, or under any."""
+        if not verdict.clean:
+            return True
+        if name is None:
+            return verdict.marked
+        return bool(name and verdict.near) and not self.suspicion.context(name).isdisjoint(verdict.near)
+
+    def scrub(self, text: str, replacement: Callable[[Finding], str], name: str = "") -> str:
+        """``text`` with every finding replaced; the same object when there is none.
+
+        Every plain form of the text is searched (folded, decoded). Where only a plain form shows something, that
+        form is what remains. ``name`` is the folded dotted path of the property. Raises ValueError for a text that
+        does not come to rest, so that the record is refused.
+        """
+        for _ in range(_MAX_PASSES):
+            verdict = self.suspicion.of(text)
+            if verdict.clean and not name and not needs_folding(text):
+                return text
+            form, found = self._first_showing(text, name, verdict)
+            if not found:
+                return text
+            replaced = _replaced(form, found, replacement)
+            if replaced == text:
+                return text
+            text = replaced
+        raise ValueError("a text keeps showing new findings")
+
+    def _first_showing(self, text: str, name: str, verdict: Verdict) -> tuple[str, list[Finding]]:
+        for form in plain_forms(text, verdict.wrapped):
+            known = verdict if form is text else self.suspicion.of(form)
+            found = self._found(form, name, known)
+            if found:
+                return form, found
+        return text, []
+
+    def find(self, text: str, name: str = "") -> list[Finding]:
+        """Everything exact detectors see in this very text, in order and without overlaps."""
+        return self._found(text, name, self.suspicion.of(text))
+
+    def _found(self, text: str, name: str, verdict: Verdict) -> list[Finding]:
+        places: Sequence[int] = verdict.wanted
+        telling = self.suspicion.context(name) if name else _NOTHING
+        if telling and not telling.isdisjoint(verdict.near):
+            places = sorted({*places, *telling.intersection(verdict.near)})
+        if not (places or verdict.wrapped) or (name.endswith("version") and _VERSION.fullmatch(text)):
+            return []
+        covered, guarded = Cover(text), False
+        found: list[Finding] = []
+        for place in places:
+            if not guarded and not self._forms[place].sole:
+                guarded = True
+                for match in _UUID.finditer(text) if text.count("-") >= 4 else ():
+                    covered.take(*match.span())
+            found += self._of_form(place, text, place in telling, covered)
+        if verdict.wrapped:
+            found += self._encoded(text, name, covered)
+        if len(found) > 1:
+            found.sort(key=lambda one: one.start)
+        return found
+
+    def _of_form(self, place: int, text: str, told: bool, covered: Cover) -> Iterator[Finding]:
+        form = self._forms[place]
+        least = self._terms[form.detector].confidence
+        allowed = self._allowed.get(form.detector)
+        words: list[tuple[int, int]] | None = None
+        for start, end, canonical in form.find(text):
+            confidence = form.beside if told and form.beside > form.alone else form.alone
+            if confidence < least and form.words:
+                # Words beside it are looked for only where they decide.
+                if words is None:
+                    words = list(self._words[place].spans(text))
+                if is_near(text, words, start, end, form.adjacent):
+                    confidence = form.beside
+            if confidence < least or not covered.take(start, end):
+                continue
+            if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
+                continue
+            yield Finding(form.detector, start, end, canonical, confidence)
+
+    def _encoded(self, text: str, name: str, covered: Cover) -> Iterator[Finding]:
+        """Tokens whose contents hold something are replaced whole, as the gravest thing inside."""
+        for start, end, contents in encoded_tokens(text):
+            inner = self.find(contents, name) if covered.is_free(start, end) else []
+            if inner and covered.take(start, end):
+                first = max(inner, key=lambda one: one.confidence)
+                yield Finding(first.detector, start, end, first.canonical, first.confidence)
+
+    def number(self, value: float, name: str = "") -> Finding | None:
+        """What a JSON number is, if it is personal data: a card number, or what the name of its property tells."""
+        if isinstance(value, float) and not value.is_integer():
+            return self._whole(repr(value), name) if name else None
+        size = abs(value)
+        if not 1_000 <= size < 10**19:
+            return None
+        digits = str(int(size))
+        if self._cards and size >= 10**12 and is_card(digits):
+            return self._unless_allowed(Finding(Detector.CARD, 0, len(digits), digits, 0.95))
+        return self._whole(digits, name) if name or size >= 10**17 else None
+
+    def _whole(self, written: str, name: str) -> Finding | None:
+        """The finding that is a whole number: zeros in front, which numbers lose, and halves of a place reckoned with."""
+        verdict = self.suspicion.of(written)
+        telling = self.suspicion.context(name)
+        if any(self._forms[place].detector is Detector.COORDINATES for place in telling) and _is_degrees(written):
+            return Finding(Detector.COORDINATES, 0, len(written), written, 0.8)
+        if not verdict.wanted and telling.isdisjoint(verdict.near):
+            return None
+        for one in self._found(written, name, verdict):
+            if (one.start, one.end) == (0, len(written)):
+                return one
+        return None
+
+    def _unless_allowed(self, finding: Finding) -> Finding | None:
+        allowed = self._allowed.get(finding.detector)
+        return None if allowed is not None and allowed.fullmatch(finding.canonical) else finding
+
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+def _is_degrees(written: str) -> bool:
+    whole, _, fraction = written.partition(".")
+    return len(fraction) >= 3 and fraction.isdigit() and whole.lstrip("-").isdigit() and abs(int(whole)) <= 180
+
+
+def _globs(globs: Sequence[str]) -> re2._Regexp:
+    """The globs as one linear pattern: ``*`` is anything, ``?`` one character, case does not count."""
+    parts = {"*": ".*", "?": "."}
+    patterns = ("".join(parts.get(char) or re2.escape(char) for char in glob) for glob in globs)
+    return re2.compile(f"(?is)(?:{'|'.join(patterns)})")
+
+
+def _replaced(text: str, found: Sequence[Finding], replacement: Callable[[Finding], str]) -> str:
+    parts: list[str] = []
+    position = 0
+    for one in found:
+        parts += text[position : one.start], replacement(one)
+        position = one.end
+    return "".join(parts) + text[position:]

@@ -1,0 +1,216 @@
+"""The wide first pass: one run of an RE2 set over bytes that says which exact detectors are worth running.
+
+RE2 is linear in its input whatever that input is. The set holds the pattern of every form, the context words of the
+forms that need one, and the marks of texts that are written in disguise. A form is wanted when its pattern is there
+and, where it needs a word, one of its words too. Which members of the set appear together is looked up, not computed:
+a few combinations make up nearly all texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import re2
+
+from policies.detect.context import Words
+from policies.detect.kinds import DIGITS, Form
+from policies.model import Detector, DetectorTerms
+from policies.text import fold, needs_folding
+
+_SET_MEMORY = 256 << 20
+_MAX_KNOWN = 4_096
+
+_ASCII_QUAD = "[I-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][0-9A-Za-z+/_\\-]"
+_BLANK = r"(?:\s|\\[nrtfb]|\\u00[01][0-9a-f]|[\x80-\xff])*"
+
+WRAPPED = (
+    # Percent-encoding that could hide a sign, a separator between digits, a digit, or a letter that needs none.
+    r"%(?:40|2[Bb5]|3[0-9Aa]|[46][1-9A-Fa-f]|[57][0-9Aa])|\d%2[0DdEeFf]|[A-Za-z]%2[Ee]",
+    # Character references of HTML and escapes of program texts.
+    r"&#[xX]?[0-9A-Fa-f]{2,6}|&(?:commat|period|plus|colon|sol|lpar|rpar|num|hyphen|dash|nbsp|lowbar|equals|quest);",
+    r"\\[uU](?:00)*\{?00[2-7][0-9A-Fa-f]|\\u\{[2-7][0-9A-Fa-f]\}|\\x[2-7][0-9A-Fa-f]",
+    # Base64 of at least twelve ASCII characters: their high bits leave a trace in three of every four letters.
+    f"(?:{_ASCII_QUAD}){{4}}",
+)
+"""Marks of texts that hold others: see ``policies.detect.disguise``."""
+
+EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
+"""A JSON text inside a string of a JSON text."""
+
+
+_Mark: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one combination of members means. ``wanted`` are the forms that the text itself calls for, ``near`` those that
+    a telling name would add, both by their place in the order of precedence; ``wrapped`` says that the text may be in
+    disguise, ``clean`` that nothing deserves a closer look under no name at all, and ``marked`` that under some name
+    the text itself might."""
+
+    wanted: tuple[int, ...]
+    near: tuple[int, ...]
+    wrapped: bool
+    clean: bool
+    marked: bool
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.max_mem = _SET_MEMORY
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return options
+
+
+class _Members:
+    """One RE2 set, and what each of its members stands for."""
+
+    __slots__ = ("marks", "match")
+
+    def __init__(self, members: Mapping[str, list[_Mark]]) -> None:
+        patterns = re2.Set.SearchSet(_options())
+        # A set that exhausts its memory answers "no match". This member matches everything, so that its
+        # absence tells such a failure from a clean text. It matches at the begin only: a match at every byte is dear.
+        for pattern in (*members, "^"):
+            patterns.Add(pattern)
+        patterns.Compile()
+        self.match = patterns.Match
+        self.marks: list[list[_Mark]] = [*members.values(), []]
+
+
+class Suspicion:
+    """The wide first pass, over UTF-8 bytes of plain text or of JSON. Safe to share between threads.
+
+    Three sets, because the automaton of a set has a state for every way in which its members can have begun
+    together: what is made of digits, what is made of letters, and, only where either asks, words and the numbers that
+    need a closer look.
+    """
+
+    __slots__ = (
+        "_closer",
+        "_digits",
+        "_everything",
+        "_forms",
+        "_harmless",
+        "_known",
+        "_letters",
+        "_name_members",
+        "_names",
+        "_strong",
+        "_unmarked",
+    )
+
+    def __init__(self, forms: Sequence[Form], terms: Mapping[Detector, DetectorTerms], words: Sequence[Words]) -> None:
+        """Compile for these forms, in order of precedence; ``words`` are the context words of each."""
+        self._forms = forms
+        self._strong = [form.alone >= terms[form.detector].confidence for form in forms]
+        self._unmarked = frozenset(place for place, form in enumerate(forms) if not form.pattern)
+        digits: dict[str, list[_Mark]] = {}
+        letters: dict[str, list[_Mark]] = {}
+        closer: dict[str, list[_Mark]] = {}
+        for place, form in enumerate(forms):
+            mark = ("form", place)
+            if form.closer:
+                closer.setdefault(form.pattern, []).append(mark)
+                digits.setdefault(DIGITS, []).append(("ask", place))
+            elif form.pattern:
+                (letters if form.detector in _OF_LETTERS or form.lettered else digits).setdefault(form.pattern, []).append(mark)
+            if not self._strong[place] and words[place].text_pattern:
+                closer.setdefault(words[place].text_pattern, []).append(("word", place))
+        for pattern in WRAPPED:
+            letters.setdefault(pattern, []).append(("wrapped", 0))
+        letters.setdefault(EMBEDDED, []).append(("embedded", 0))
+        self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
+        self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
+        self._known: dict[tuple[tuple[int, ...], ...], tuple[Verdict, bool]] = {}
+        self._harmless: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+        self._names, self._name_members = self._set_of_names(words)
+
+    def _set_of_names(self, words: Sequence[Words]) -> tuple[re2.Set | None, list[list[int]]]:
+        members: dict[str, list[int]] = {}
+        for place, form in enumerate(self._forms):
+            if not self._strong[place] and form.words and words[place].name_pattern:
+                members.setdefault(words[place].name_pattern, []).append(place)
+        names = re2.Set.SearchSet(_options())
+        for pattern in members:
+            names.Add(pattern)
+        names.Compile()
+        return (names if members else None), list(members.values())
+
+    def name(self, name: str) -> bool:
+        """Whether a name may itself hold personal data."""
+        return self.any(name.encode("utf-8", "surrogatepass"))
+
+    def context(self, name: str) -> frozenset[int]:
+        """The forms, by place, that the name of a property speaks for."""
+        found = self._names.Match(name.encode("utf-8", "surrogatepass")) if self._names is not None and name else None
+        return frozenset(place for member in found for place in self._name_members[member]) if found else _NONE
+
+    def any(self, encoded: bytes) -> bool:
+        """Whether anything at all deserves a closer look, including a failure of the engine itself.
+
+        What only the name of its property makes suspicious is not: ask ``Scanner.is_telling`` about the names.
+        """
+        digits, letters = self._digits.match(encoded), self._letters.match(encoded)
+        if digits is None or letters is None:
+            return True
+        if (tuple(digits), tuple(letters)) not in self._harmless and not self._verdict(encoded, digits, letters).clean:
+            return True
+        if encoded.isascii():
+            return False
+        text = encoded.decode("utf-8", "replace")
+        return needs_folding(text) and not self._of(fold(text).encode("utf-8", "replace")).clean
+
+    def of(self, text: str) -> Verdict:
+        """What is worth running on this very text; everything when the engine fails."""
+        return self._of(text.encode("utf-8", "surrogatepass"))
+
+    def _of(self, encoded: bytes) -> Verdict:
+        digits, letters = self._digits.match(encoded), self._letters.match(encoded)
+        return self._everything if digits is None or letters is None else self._verdict(encoded, digits, letters)
+
+    def _verdict(self, encoded: bytes, digits: Sequence[int], letters: Sequence[int]) -> Verdict:
+        # The engine lists the members in no particular order, and for the same text in the same one.
+        key: tuple[tuple[int, ...], ...] = (tuple(digits), tuple(letters))
+        verdict, asks = self._known.get(key) or self._judged(key)
+        if not asks:
+            return verdict
+        closer = self._closer.match(encoded)
+        if closer is None:
+            return self._everything
+        key = (*key, tuple(closer))
+        return (self._known.get(key) or self._judged(key))[0]
+
+    def _judged(self, key: tuple[tuple[int, ...], ...]) -> tuple[Verdict, bool]:
+        sets = (self._digits, self._letters, self._closer)
+        marks = {mark for part, members in zip(key, sets, strict=False) for member in part for mark in members.marks[member]}
+        seen = {place for kind, place in marks if kind == "form"} | self._unmarked
+        spoken = {place for kind, place in marks if kind == "word"}
+        wanted = {place for place in seen if self._strong[place] or place in spoken}
+        near = {place for place in seen - wanted if self._forms[place].words}
+        kinds = {kind for kind, _ in marks}
+        clean = not (wanted or kinds & {"wrapped", "embedded"})
+        verdict = Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, not near <= self._unmarked)
+        asks = "ask" in kinds or not near <= self._unmarked
+        if len(self._known) < _MAX_KNOWN:
+            self._known[key] = verdict, asks
+            if len(key) == 2 and clean and not asks:
+                self._harmless.add((key[0], key[1]))
+        return verdict, asks
+
+
+_OF_LETTERS = frozenset(
+    {
+        Detector.EMAIL,
+        Detector.IBAN,
+        Detector.MAC,
+        Detector.JWT,
+        Detector.SECRET,
+        Detector.URL_CREDENTIALS,
+        Detector.CRYPTO_ADDRESS,
+    }
+)
+_NONE: frozenset[int] = frozenset()
