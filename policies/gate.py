@@ -7,7 +7,7 @@ record in which that pass suspects something is walked with the exact detectors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
@@ -32,8 +32,8 @@ from policies.model import (
     Unknown,
     Verdict,
 )
-from policies.shapes import Plan, Shapes
-from policies.walk import SCALARS, Refused, Terms, Walk, fallback_of, leaves_alone
+from policies.shapes import SCALARS, Plan, Shapes
+from policies.walk import Refused, Terms, Walk, fallback_of, leaves_alone
 
 _MAX_VIEWS = 4_096
 _MAX_CACHED_NAME = 128
@@ -96,24 +96,52 @@ class Gate:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
         unaffected."""
-        decisions: list[Decision] = []
-        for start in range(0, len(records), _TOGETHER):
-            decisions += self._together(records[start : start + _TOGETHER], context)
-        return decisions
-
-    def _together(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
-        """Decisions on a few records that share the wide pass."""
         decisions = [_FAILED] * len(records)
         ready: list[_Ready] = []
         values: list[Sequence[Any]] = []
-        sealed = context.identifiers == "sealed"
+        careful = not self._consent.lenient or bool(context.signals)
+        exposed = context.identifiers == "exposed"
         for at, record in enumerate(records):
             try:
-                refused = self._refusal(record, context) or self._prepare(at, record, sealed, ready, values)
-                if refused is not None:
-                    decisions[at] = refused
-            except Exception:
-                decisions[at] = _FAILED
+                if careful or record.state is not SubjectState.ACTIVE or record.refused_purposes:
+                    refused = self._consent.refusal(record, context.signals)
+                    if refused is not None:
+                        decisions[at] = _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
+                        continue
+                view = self._views[record.scope].get(record.name) or self._view(record.scope, record.name)
+                if view.special and (remark := _refusing(view, record.properties)) is not None:
+                    decisions[at] = _dropped(remark)
+                    continue
+                plan = view.shapes.plan(tuple(record.properties))
+                doubtful = self._guarded(plan, record, exposed or record.scope is not Scope.EVENT)
+                found = plan.values(record.properties)
+            except Exception:  # noqa: S112 - it stays refused, as every record is until somebody has judged it.
+                continue
+            ready.append((at, record, view, plan, doubtful))
+            values.append(found)
+            if len(ready) == _TOGETHER:
+                self._decide(ready, values, context, decisions)
+                ready, values = [], []
+        if ready:
+            self._decide(ready, values, context, decisions)
+        return decisions
+
+    def _guarded(self, plan: Plan, record: Record, exposed: bool) -> list[str]:
+        """The clocks, ids and insert ids among the properties that need the exact walk. Almost always none."""
+        properties = record.properties
+        doubtful: list[str] = []
+        for key, types in plan.guards:
+            if type(properties[key]) not in types:
+                doubtful.append(key)
+        for key in plan.insert_ids:
+            if not _is_opaque(properties[key]) and self._is_worth(properties[key]):
+                doubtful.append(key)
+        if exposed:
+            doubtful += [key for key in plan.identifiers if key not in doubtful and self._is_worth(properties[key])]
+        return doubtful
+
+    def _decide(self, ready: list[_Ready], values: list[Sequence[Any]], context: CheckContext, decisions: list[Decision]) -> None:
+        """Put the decisions on a few records, which share the wide pass, in their places."""
         try:
             clean = self._all_clean(ready, values)
         except Exception:
@@ -124,44 +152,7 @@ class Gate:
             if clean and not (doubtful or plan.touched or plan.suspicious or view.special or placed):
                 decisions[at] = Decision(Verdict.PASS, record.name, dict(record.properties), ())
             else:
-                decisions[at] = self._decided(each, clean or self._is_clean(found), context)
-        return decisions
-
-    def _refusal(self, record: Record, context: CheckContext) -> Decision | None:
-        """The decision on a record that is refused for whose it is."""
-        if record.state is SubjectState.ACTIVE and self._consent.lenient and not (context.signals or record.refused_purposes):
-            return None
-        refused = self._consent.refusal(record, context.signals)
-        return None if refused is None else _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
-
-    def _prepare(
-        self, at: int, record: Record, sealed: bool, ready: list[_Ready], values: list[Sequence[Any]]
-    ) -> Decision | None:
-        """Put the record among those that are ``ready``, or decide on it for its name or a drop filter."""
-        properties = record.properties
-        view = self._views[record.scope].get(record.name) or self._view(record.scope, record.name)
-        if view.special:
-            if view.refused is not None:
-                return _dropped(view.refused)
-            for each in view.filters:
-                if each.catches(properties):
-                    return _dropped(each.remark)
-        plan = view.shapes.plan(tuple(properties))
-        doubtful: list[str] = []
-        for key in plan.clocks:
-            if type(properties[key]) not in _NUMBERS:
-                doubtful.append(key)
-        for key in plan.identifiers:
-            value = properties[key]
-            exposed = not sealed or record.scope is not Scope.EVENT
-            if type(value) not in SCALARS or (exposed and self._is_worth(value)):
-                doubtful.append(key)
-        for key in plan.insert_ids:
-            if not _is_opaque(properties[key]) and self._is_worth(properties[key]):
-                doubtful.append(key)
-        ready.append((at, record, view, plan, doubtful))
-        values.append(plan.values(properties))
-        return None
+                decisions[at] = self._decided(each, clean or (len(ready) > 1 and self._is_clean(found)), context)
 
     def _all_clean(self, ready: Sequence[_Ready], values: list[Sequence[Any]]) -> bool:
         """Whether the wide pass suspects nothing in any of the records.
@@ -213,9 +204,9 @@ class Gate:
             return _FAILED
 
     def _is_worth(self, value: Any) -> bool:
-        """Whether the exact walk could change this value; a cheap question that errs on the side of yes."""
+        """Whether the exact walk could change this value, under a name that gives nothing away."""
         if type(value) is str:
-            return not self._terms.scanner.is_plain(value)
+            return self._terms.scanner.is_doubtful(value)
         if type(value) in _NUMBERS:
             return self._terms.scanner.number(value) is not None
         return type(value) not in SCALARS
@@ -293,6 +284,13 @@ class Gate:
                 self._shapes.clear()
             shapes = self._shapes[root] = Shapes(self._terms.classifier, root)
         return shapes
+
+
+def _refusing(view: _View, properties: Mapping[str, Any]) -> Remark | None:
+    """The remark that refuses an event for its name, or for what a drop filter finds in it."""
+    if view.refused is not None:
+        return view.refused
+    return next((each.remark for each in view.filters if each.catches(properties)), None)
 
 
 def _is_opaque(insert_id: Any) -> bool:

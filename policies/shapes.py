@@ -10,6 +10,9 @@ import msgspec
 
 from policies.classify import Classifier, Part, Place
 
+SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
+"""The types of JSON values that have no parts."""
+_NUMBERS: frozenset[type] = frozenset({int, float})
 _MAX_PLANS = 8_192
 _MAX_PLAIN = 16_384
 _MAX_PLANNED_KEYS = 300
@@ -17,10 +20,10 @@ _MAX_NAME = 128
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to do with one combination of property names; every name is in exactly one of the tuples."""
+    """What to do with one combination of property names."""
 
     touched: tuple[str, ...]
-    clocks: tuple[str, ...]
+    guards: tuple[tuple[str, frozenset[type]], ...]  # Clocks and identifiers, and the types that are left alone there.
     identifiers: tuple[str, ...]
     insert_ids: tuple[str, ...]
     scanned: tuple[str, ...]
@@ -66,7 +69,8 @@ class Shapes:
                 plain.add(key)
         others = tuple(key for key in keys if key not in rest) if rest else keys
         names = (*others, *scanned)
-        plan = Plan(tuple(touched), tuple(clocks), tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
+        guards = (*((key, _NUMBERS) for key in clocks), *((key, SCALARS) for key in identifiers))
+        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
         if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
             self._remember(keys, plan)
         return plan

@@ -30,12 +30,12 @@ from policies.model import (
     Truncate,
     Unknown,
 )
+from policies.shapes import SCALARS
 from policies.transform import CHANGING, Changing, Transformer
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
 
-SCALARS = frozenset({str, int, float, bool, type(None)})
 _IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
 

@@ -25,6 +25,8 @@ from policies.model import ActionKind, Detector, DetectorTerms
 from policies.text import needs_folding
 
 _MAX_PASSES = 8
+_MAX_KEPT = 16_384
+_MAX_KEPT_TEXT = 512
 # Nothing is written in fewer letters without a digit or a sign, nor in fewer digits.
 _PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
@@ -35,9 +37,9 @@ _NUMBERS = (*SSN_FORMS, *NATIONAL_FORMS)
 
 
 class Scanner:
-    """Both passes for one policy. Safe to share between threads; keeps nothing it has read."""
+    """Both passes for one policy. Safe to share between threads; keeps no text that it has read."""
 
-    __slots__ = ("_allowed", "_cards", "_forms", "_terms", "_words", "suspicion")
+    __slots__ = ("_allowed", "_cards", "_clean", "_forms", "_terms", "_words", "suspicion")
 
     def __init__(self, terms: Mapping[Detector, DetectorTerms], default_region: str) -> None:
         """Compile for the detectors whose action is not KEEP, and the region of phone numbers written without a
@@ -51,6 +53,7 @@ class Scanner:
             Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms
         )
         self._allowed = {detector: _globs(each.allow) for detector, each in self._terms.items() if each.allow}
+        self._clean: set[int] = set()
         self._cards = any(form.detector is Detector.CARD for form in self._forms)
         self.suspicion = Suspicion(self._forms, self._terms, self._words)
 
@@ -68,25 +71,21 @@ class Scanner:
         """Whether a string is too short and too simple for any detector, under a name that tells nothing."""
         return _PLAIN.fullmatch(text) is not None
 
-    def is_doubtful(self, text: str, name: str | None = None) -> bool:
-        """Whether a string may hold personal data or a JSON text; the cheap question before ``scrub``. Without the name
-        of its property any name is reckoned with."""
-        if _PLAIN.fullmatch(text):
+    def is_doubtful(self, text: str) -> bool:
+        """Whether a string may hold personal data or a JSON text, under a name that tells nothing; the cheap question
+        before ``scrub``. Texts that come again are remembered by a keyed hash, and only those in which nothing is."""
+        seen = hash(text)
+        if seen in self._clean or _PLAIN.fullmatch(text):
             return False
-        if text.lstrip(BLANK)[:1] in JSON_STARTS:
+        if text.lstrip(BLANK)[:1] in JSON_STARTS or not self.suspicion.of(text).clean:
             return True
-        verdict = self.suspicion.of(text)
-        if self._calls(verdict, name):
+        if needs_folding(text) and not all(self.suspicion.of(form).clean for form in plain_forms(text, False)):
             return True
-        return needs_folding(text) and any(self._calls(self.suspicion.of(form), name) for form in plain_forms(text, False))
-
-    def _calls(self, verdict: Verdict, name: str | None) -> bool:
-        """Whether a verdict calls for the exact detectors under this name, or under any."""
-        if not verdict.clean:
-            return True
-        if name is None:
-            return verdict.marked
-        return bool(name and verdict.near) and not self.suspicion.context(name).isdisjoint(verdict.near)
+        if len(text) <= _MAX_KEPT_TEXT:
+            if len(self._clean) >= _MAX_KEPT:
+                self._clean.clear()
+            self._clean.add(seen)
+        return False
 
     def scrub(self, text: str, replacement: Callable[[Finding], str], name: str = "") -> str:
         """``text`` with every finding replaced; the same object when there is none.

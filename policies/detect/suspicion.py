@@ -94,7 +94,6 @@ class Suspicion:
         "_digits",
         "_everything",
         "_forms",
-        "_harmless",
         "_known",
         "_letters",
         "_name_members",
@@ -126,7 +125,6 @@ class Suspicion:
         self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
         self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
         self._known: dict[tuple[tuple[int, ...], ...], tuple[Verdict, bool]] = {}
-        self._harmless: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
         self._names, self._name_members = self._set_of_names(words)
 
     def _set_of_names(self, words: Sequence[Words]) -> tuple[re2.Set | None, list[list[int]]]:
@@ -157,7 +155,8 @@ class Suspicion:
         digits, letters = self._digits.match(encoded), self._letters.match(encoded)
         if digits is None or letters is None:
             return True
-        if (tuple(digits), tuple(letters)) not in self._harmless and not self._verdict(encoded, digits, letters).clean:
+        # Mostly there is nothing in either but the member that tells a failure.
+        if (len(digits) > 1 or len(letters) > 1) and not self._verdict(encoded, digits, letters).clean:
             return True
         if encoded.isascii():
             return False
@@ -197,8 +196,6 @@ class Suspicion:
         asks = "ask" in kinds or not near <= self._unmarked
         if len(self._known) < _MAX_KNOWN:
             self._known[key] = verdict, asks
-            if len(key) == 2 and clean and not asks:
-                self._harmless.add((key[0], key[1]))
         return verdict, asks
 
 

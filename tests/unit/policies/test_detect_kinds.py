@@ -186,7 +186,6 @@ def test_left_alone(text: str) -> None:
 def test_the_name_of_a_property_is_context(name: str, text: str, detector: Detector) -> None:
     assert scrubbed(text) == text
     assert SCANNER.is_telling(name)
-    assert SCANNER.is_doubtful(text, name)
     assert [one.detector for one in SCANNER.find(text, name)] == [detector]
 
 

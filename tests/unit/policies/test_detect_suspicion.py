@@ -47,7 +47,7 @@ def test_what_exact_detectors_find_is_suspected(text: str, region: str) -> None:
     found = exact(scanner, text)
     assert suspected(scanner, text) == found
     if found:
-        assert scanner.is_doubtful(text, "")
+        assert scanner.is_doubtful(text)
         assert scanner.suspicion.any(text.encode())
         # As the gate asks: about a JSON text with other values beside this one.
         assert scanner.suspicion.any(msgspec.json.encode(["web", text, 5]))
