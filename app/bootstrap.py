@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from app.access.service import Access
 from app.audit.service import AuditLog
+from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.events.placement import EventStores
@@ -33,6 +34,7 @@ class Services:
     clock: Callable[[], int]
     database: Database
     keyring: Keyring
+    custody: Custody
     audit: AuditLog
     access: Access
     stores: EventStores
@@ -78,6 +80,7 @@ def bootstrap(
         clock=clock,
         database=database,
         keyring=keyring,
+        custody=Custody(database, keyring, audit, clock),
         audit=audit,
         access=access,
         stores=stores,

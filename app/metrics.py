@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from app.audit.tables import audit_staging
 from app.database import Database
 from app.errors import PortcullisError
+from app.keys.tables import wrapped_key
 from app.subjects.tables import subject_request
 
 
@@ -51,18 +53,27 @@ class _FromSql(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         requests = GaugeMetricFamily(
             "portcullis_subject_requests", "Subject requests by kind and state.", labels=("kind", "state")
         )
+        keys = GaugeMetricFamily(
+            "portcullis_keys", "Versions of project keys, by purpose and state.", labels=("purpose", "state")
+        )
+        rotations = CounterMetricFamily("portcullis_key_rotations", "Rotations of project keys, by purpose.", labels=("purpose",))
         waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
                 for kind, state, n in tx.execute(sa.select(*columns, sa.func.count()).group_by(*columns)):
                     requests.add_metric((kind, state), n)
+                kept = (wrapped_key.c.purpose, wrapped_key.c.state)
+                for purpose, state, n in tx.execute(sa.select(*kept, sa.func.count()).group_by(*kept)):
+                    keys.add_metric((purpose, state), n)
+                rotated = sa.select(wrapped_key.c.purpose, sa.func.count()).where(wrapped_key.c.version > 1)
+                for purpose, n in tx.execute(rotated.group_by(wrapped_key.c.purpose)):
+                    rotations.add_metric((purpose,), n)
                 waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
         except PortcullisError:
             return  # A scrape must answer while the database is away; the missing series is the alarm.
-        yield requests
-        yield waiting
+        yield from (requests, keys, rotations, waiting)

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
+from app.custody import views as custody
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
 from app.ingest import check_views as check, views as ingest
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
-    for capability in (check, rulebook, subjects, audit):
+    for capability in (check, rulebook, subjects, custody, audit):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(_operations())
     app.register_blueprint(

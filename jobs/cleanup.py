@@ -1,4 +1,4 @@
-"""What ends by itself: archives past their date, and quarantined events that nobody looked at."""
+"""What ends by itself: archives past their date, quarantined events that nobody looked at, bridges of rotated keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_ONCE = 500
 
 def clean(services: Services) -> int:
     """Destroy everything that has expired. Returns how many things that was; safe to run twice, and anywhere."""
-    return _expire_archives(services) + _expire_quarantine(services)
+    return _expire_archives(services) + _expire_quarantine(services) + services.custody.retire_keys()
 
 
 def _expire_archives(services: Services) -> int:

@@ -16,9 +16,12 @@ from app.bootstrap import Services
 from app.events.port import EventQuery, EventRow
 from app.identity import register
 from app.identity.register import Revealed
+from app.identity.tables import pseudonym_bridge
 from app.ingest.tables import quarantined
 from app.keys.sealing import unseal
 from app.keys.service import ProjectKeys
+from app.query.batches import batches
+from app.query.legible import Legible
 from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
 from app.subjects.model import SubjectRequest
 
@@ -45,7 +48,7 @@ class Holdings:
         earliest = self.request.created_ms - _CCPA_LOOK_BACK_MS if self.request.compliance_type == "CCPA" else None
         for uids in self._few_people():
             rows = store.scan(self.tx, self.project.id, EventQuery(from_ms=earliest, uids=uids))
-            for batch in _batches(rows):
+            for batch in self._open_batches(rows):
                 revealed = self._reveal(uids_of(batch))
                 for event in batch:
                     shown = event_view(event, revealed)
@@ -58,8 +61,8 @@ class Holdings:
         for uids in self._few_people():
             found = store.profiles_of(self.tx, self.project.id, uids)
             revealed = self._reveal(set(found))
-            for uid in sorted(found):
-                shown = profile_view(found[uid], revealed)
+            for row in self._legible().rows(self.tx, [found[uid] for uid in sorted(found)]):
+                shown = profile_view(row, revealed)
                 if shown is not None:
                     yield shown
 
@@ -72,13 +75,22 @@ class Holdings:
                 wrapped = register.subject_key_row(self.tx, self.project.id, row.uid)
                 if wrapped is not None:
                     opened = unseal(keys.subject_key(row.uid, wrapped), row.sealed, f"quarantine|{row.id}")
-                    yield {"reason": row.reason, **self._with_ids(msgspec.json.decode(opened))}
+                    (text,) = self._legible().texts(self.tx, [(row.uid, opened.decode())])
+                    yield {"reason": row.reason, **self._with_ids(msgspec.json.decode(text))}
 
     def identifiers(self) -> Iterator[dict[str, Any]]:
         """Every id that means one of these people."""
         for uids in self._few_people():
             for _, each in sorted(self._reveal(set(uids)).items()):
                 yield {"distinct_id": each.identifier, "canonical_id": each.canonical}
+
+    def bridges(self) -> Iterator[dict[str, Any]]:
+        """Pairs of pseudonyms of these people's values that were noted over a rotation of the key."""
+        columns = (pseudonym_bridge.c.older, pseudonym_bridge.c.newer)
+        for uids in self._few_people():
+            mine = sa.and_(pseudonym_bridge.c.project_id == self.project.id, pseudonym_bridge.c.uid.in_(uids))
+            for row in self.tx.execute(sa.select(*columns).where(mine).order_by(pseudonym_bridge.c.uid, *columns)).all():
+                yield {"older": row.older, "newer": row.newer}
 
     def categories(self) -> dict[str, Any]:
         """Names of what is held, without values (disclosure type Categories)."""
@@ -106,19 +118,17 @@ class Holdings:
         for start in range(0, len(self.uids), _UIDS_AT_ONCE):
             yield self.uids[start : start + _UIDS_AT_ONCE]
 
+    def _legible(self) -> Legible:
+        # The copy is for the people themselves: what was encrypted for their sake is in clear in it.
+        return Legible(self._keys(), open_values=True)
+
+    def _open_batches(self, rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
+        legible = self._legible()
+        for batch in batches(rows, _ROWS_AT_ONCE):
+            yield [open_event(row) for row in legible.rows(self.tx, batch)]
+
     def _keys(self) -> ProjectKeys:
         return self.services.keyring.of(self.tx, self.project.id)
 
     def _reveal(self, uids: set[int]) -> Mapping[int, Revealed]:
         return register.reveal(self.tx, self._keys(), uids)
-
-
-def _batches(rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
-    batch: list[OpenEvent] = []
-    for row in rows:
-        batch.append(open_event(row))
-        if len(batch) == _ROWS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

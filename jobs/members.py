@@ -37,6 +37,7 @@ def _members(holdings: Holdings) -> Mapping[str, Iterable[Any]]:
         "profiles.ndjson": holdings.profiles(),
         "quarantined.ndjson": holdings.held_events(),
         "identifiers.ndjson": holdings.identifiers(),
+        "pseudonyms.ndjson": holdings.bridges(),
     }
 
 

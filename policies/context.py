@@ -22,14 +22,16 @@ class CheckContext:
     ``identifiers`` ``sealed``: the register replaces ``distinct_id``, ``$distinct_id``, ``$user_id`` and
     ``$device_id`` of events, so they are left alone. ``exposed``: the caller stores elsewhere, and ids that hold
     personal data become pseudonyms.
-    ``bridge`` are older pseudonym keys within their bridge period; ``tokens`` the key of ``tokenise``, without which
-    such values become placeholders. ``ip`` is the sender's address when it may be used for a look-up, ``places`` the
-    look-up; ``signals`` the privacy preferences that the request carried.
+    ``bridge`` are older pseudonym keys within their bridge period, ``older`` those past it, whose pseudonyms are only
+    recognised; ``tokens`` is the key of ``tokenise``, without which such values become placeholders. ``ip`` is the
+    sender's address when it may be used for a look-up, ``places`` the look-up; ``signals`` the privacy preferences that
+    the request carried.
     """
 
     pseudonyms: PseudonymKey
     identifiers: Literal["sealed", "exposed"] = "sealed"
     bridge: tuple[PseudonymKey, ...] = ()
+    older: tuple[PseudonymKey, ...] = ()
     tokens: TokenKey | None = None
     ip: str | None = field(default=None, repr=False)
     signals: frozenset[Signal] = frozenset()

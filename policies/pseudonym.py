@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from policies.canonical import FORM, FORMS
 from policies.model import Period
 
 _TAG = 16
@@ -32,16 +33,19 @@ _MAX_PURPOSES = 256
 
 @dataclass(frozen=True, slots=True)
 class PseudonymKey:
-    """One version of a project's pseudonym key: 32 secret bytes, never shown."""
+    """One version of a project's pseudonym key: 32 secret bytes, never shown, for one canonical form of values."""
 
     version: int
     key: bytes = field(repr=False)
+    form: int = FORM
     _purposes: dict[str, HMAC] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a key that is not 32 bytes or a version below 1."""
+        """Raise ValueError for a key that is not 32 bytes, a version below 1 or a form that nobody can write."""
         if len(self.key) != 32 or self.version < 1:
             raise ValueError("a pseudonym key has 32 bytes and a version of at least 1")
+        if self.form not in FORMS:
+            raise ValueError("a pseudonym key is for a canonical form that this release can write")
 
     def pseudonym(self, purpose: str, form: str) -> str:
         """The pseudonym of ``form``, which is a value in its canonical form (``policies.canonical``)."""
@@ -73,12 +77,17 @@ class PseudonymKey:
         # A keyed state that is copied costs a third of keying anew for every value.
         keyed = self._purposes.get(purpose)
         if keyed is None:
-            subkey = HKDFExpand(SHA256(), 32, b"portcullis pseudonym\x00" + purpose.encode()).derive(self.key)
+            subkey = HKDFExpand(SHA256(), 32, _label(self.form) + purpose.encode()).derive(self.key)
             keyed = HMAC(subkey, SHA256())
             if len(self._purposes) >= _MAX_PURPOSES:
                 self._purposes.clear()
             self._purposes[purpose] = keyed
         return keyed
+
+
+def _label(form: int) -> bytes:
+    # The form is part of the label, so that one key can never give two values of two forms the same pseudonym.
+    return b"portcullis pseudonym\x00" if form == 1 else b"portcullis pseudonym, form %d\x00" % form
 
 
 def in_period(purpose: str, period: Period | None, time_ms: int) -> str:

@@ -63,18 +63,19 @@ class Transformer:
         return changed
 
     def pseudonym(self, purpose: str, text: str, category: str) -> str:
-        """The pseudonym of ``text`` under the current key; what this key made is returned as it is.
+        """The pseudonym of ``text`` under the current key; what this or an older key made is returned as it is.
 
-        While older keys are within their bridge period, their pseudonyms of the same value are noted.
+        An older pseudonym is never hashed again: that would be the pseudonym of a pseudonym, which joins with nothing.
+        It stays, and whoever reads it is shown its newer form where a bridge is known. While older keys are within
+        their bridge period, their pseudonyms of the same value are noted.
         """
         current = self._context.pseudonyms
-        if current.is_own(purpose, text):
+        known = (current, *self._context.bridge, *self._context.older)
+        if any(key.is_own(purpose, text) for key in known):
             return text
-        form = canonical(category, text, self._region)
-        found = current.pseudonym(purpose, form)
+        found = current.pseudonym(purpose, canonical(category, text, self._region, current.form))
         for older in self._context.bridge:
-            # A value that is an older pseudonym itself has nothing left to hash: it is what the bridge leads from.
-            before = text if older.is_own(purpose, text) else older.pseudonym(purpose, form)
+            before = older.pseudonym(purpose, canonical(category, text, self._region, older.form))
             self.bridges.append((before, found))
         return found
 

@@ -18,6 +18,11 @@ class Permission(StrEnum):
     ARCHIVES_DOWNLOAD = "archives:download"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    KEYS_READ = "keys:read"
+    KEYS_ROTATE = "keys:rotate"
+    TOKENS_REVEAL = "tokens:reveal"
+    # No route asks for this one: whoever holds it is shown values under `encrypt` in clear where events are read.
+    VALUES_DECRYPT = "values:decrypt"
 
 
 class Role(StrEnum):
@@ -41,8 +46,11 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.ARCHIVES_DOWNLOAD,
             Permission.POLICY_READ,
             Permission.POLICY_CHECK,
+            Permission.KEYS_READ,
+            Permission.TOKENS_REVEAL,
+            Permission.VALUES_DECRYPT,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ}),
+    Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ}),
     Role.ADMIN: frozenset(Permission),
 }

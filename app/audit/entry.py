@@ -44,6 +44,10 @@ class AuditAction(StrEnum):
     ARCHIVE_EXPIRED = "archive.expired"
     ARCHIVE_REVOKED = "archive.revoked"
     AUDIT_READ = "audit.read"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_RETIRED = "key.retired"
+    TOKENS_REVEALED = "tokens.revealed"
 
 
 @dataclass(frozen=True, slots=True)

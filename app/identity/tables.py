@@ -32,3 +32,18 @@ register = sa.Table(
     info={"subject": "uid"},
     sqlite_with_rowid=False,
 )
+
+# Kept while a rotation of the pseudonym key is within its bridge period, so that joins hold over it.
+pseudonym_bridge = sa.Table(
+    "pseudonym_bridge",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("uid", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.SUBJECT),
+    # A pseudonym of an older key, and that of the same value under the key that was primary then.
+    column("older", sa.Text, primary_key=True, holds=Holds.SUBJECT),
+    column("newer", sa.Text, nullable=False, holds=Holds.SUBJECT),
+    column("created_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
+    sa.Index(None, "project_id", "older"),
+    info={"subject": "uid"},
+    sqlite_with_rowid=False,
+)

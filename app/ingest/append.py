@@ -17,13 +17,13 @@ from app.events.port import EventRow, EventStore
 from app.identity import register
 from app.identity.derive import EventIds, event_ids
 from app.identity.register import Row
+from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, quarantined, refusal
 from app.ingest.tally import Tally
 from app.keys.sealing import seal
 from app.keys.service import ProjectKeys
 from app.rulebook.service import ActivePolicy
-from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
 
 _QUARANTINE_MS = 30 * 86_400_000
@@ -56,9 +56,14 @@ def append_events(
         Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms)
         for event, named in zip(events, ids, strict=True)
     ]
-    decisions = policy.gate.check(records, CheckContext(keys.pseudonym))
+    context = keys.check_context(now_ms)
+    decisions = policy.gate.check(records, context)
     accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
     known |= _enrol_and_link(tx, keys, known, [ids[i] for i in accepted], now_ms)
+    people = {i: known[subject] for i in accepted if (subject := ids[i].subject)}
+    decisions = with_person_keys(tx, keys, policy.gate, context, records, decisions, people)
+    accepted = [i for i in accepted if decisions[i].verdict is not Verdict.DROPPED]
+    keep_bridges(tx, keys, ((people[i].person, decisions[i]) for i in accepted if i in people), now_ms)
     _follow_opt_outs(tx, keys, known, ids, records, now_ms)
     rows: list[tuple[EventRow, Decision]] = []
     held: list[tuple[EventRow, Decision]] = []

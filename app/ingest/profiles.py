@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 
 from app.events.port import EventStore, ProfileRow
 from app.events.profile_update import apply
-from app.identity import register
+from app.identity import bridges, register
 from app.identity.register import Row
 from app.ingest.answers import FailedRecord
 from app.ingest.append import reason_of, state_of
+from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.limits import Limits
 from app.ingest.outcome import Operation, Update
 from app.ingest.tally import Tally
@@ -48,11 +49,14 @@ def update_profiles(
     tally = Tally()
     names = [_identifier(update) for _, update in updates]
     known = register.resolve(tx, keys, set(names))
-    checked = _check(policy, keys, updates, names, known)
+    context = keys.check_context(now_ms)
+    checked, unkeyed = _check(policy, context, updates, names, known)
     allowed = [i for i in range(len(updates)) if _leaves_something(checked[i], names[i], known, tally)]
     known |= register.enrol(tx, keys, {names[i] for i in allowed} - known.keys(), now_ms)
     targets = {i: _target(known[names[i]], updates[i][1].ignore_alias) for i in allowed}
-    drafts = _load(store.profiles_of(tx, project_id, set(targets.values())), targets.values())
+    _encrypt(tx, keys, policy, context, checked, unkeyed, {i: known[names[i]] for i in allowed})
+    pairs = keep_bridges(tx, keys, _decided(checked, targets), now_ms)
+    drafts = _load(store.profiles_of(tx, project_id, set(targets.values())), targets.values(), pairs)
     for i in allowed:
         index, update = updates[i]
         if _apply(drafts[targets[i]], update, checked[i]):
@@ -66,16 +70,20 @@ def update_profiles(
 
 
 _Checked = tuple[Operation, Decision | None]
+_Unkeyed = tuple[int, int, Record, Decision]
 
 
 def _check(
     policy: ActivePolicy,
-    keys: ProjectKeys,
+    context: CheckContext,
     updates: Sequence[tuple[int, Update]],
     names: Sequence[str],
     known: Mapping[str, Row],
-) -> list[list[_Checked]]:
-    """Each operation of each update beside its decision; None for those that carry no value to check."""
+) -> tuple[list[list[_Checked]], list[_Unkeyed]]:
+    """Each operation of each update beside its decision; None for those that carry no value to check.
+
+    And where those stand that must be checked again with the person's key.
+    """
     places, records = [], []
     checked: list[list[_Checked]] = []
     for (_, update), name in zip(updates, names, strict=True):
@@ -85,9 +93,33 @@ def _check(
             if operation not in _UNCHECKED:
                 places.append((len(checked) - 1, at))
                 records.append(Record(Scope.PROFILE, operation, operand, state, update.time_ms))
-    for (i, at), decision in zip(places, policy.gate.check(records, CheckContext(keys.pseudonym)), strict=True):
+    decisions = policy.gate.check(records, context)
+    for (i, at), decision in zip(places, decisions, strict=True):
         checked[i][at] = (checked[i][at][0], decision)
-    return checked
+    found = zip(places, records, decisions, strict=True)
+    return checked, [(i, at, record, decision) for (i, at), record, decision in found if decision.needs_key]
+
+
+def _encrypt(
+    tx: Connection,
+    keys: ProjectKeys,
+    policy: ActivePolicy,
+    context: CheckContext,
+    checked: list[list[_Checked]],
+    unkeyed: Sequence[_Unkeyed],
+    people: Mapping[int, Row],
+) -> None:
+    """Put the decisions in place that were made with the keys of these people, by index of the update."""
+    records, decisions = [record for _, _, record, _ in unkeyed], [decision for *_, decision in unkeyed]
+    whose = {n: people[i] for n, (i, *_) in enumerate(unkeyed) if i in people}
+    keyed = with_person_keys(tx, keys, policy.gate, context, records, decisions, whose)
+    for (i, at, *_), decision in zip(unkeyed, keyed, strict=True):
+        checked[i][at] = (checked[i][at][0], decision)
+
+
+def _decided(checked: Sequence[list[_Checked]], targets: Mapping[int, int]) -> Iterator[tuple[int, Decision]]:
+    for i, uid in targets.items():
+        yield from ((uid, decision) for _, decision in checked[i] if decision is not None)
 
 
 def _leaves_something(checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally) -> bool:
@@ -119,11 +151,12 @@ def _target(row: Row, literal: bool) -> int:
     return uid
 
 
-def _load(found: Mapping[int, ProfileRow], uids: Any) -> dict[int, _Draft]:
+def _load(found: Mapping[int, ProfileRow], uids: Iterable[int], pairs: Mapping[int, Mapping[str, str]]) -> dict[int, _Draft]:
     drafts: dict[int, _Draft] = {}
     for uid in set(uids):
         row = found.get(uid)
-        properties = msgspec.json.decode(row.properties) if row else None
+        # A value that is sent again after a rotation must meet its older pseudonym, or a list would hold both.
+        properties = msgspec.json.decode(bridges.with_newest(row.properties, pairs.get(uid, {}))) if row else None
         drafts[uid] = _Draft(properties, row.last_seen_ms if row else None, row is not None)
     return drafts
 

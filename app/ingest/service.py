@@ -17,7 +17,7 @@ from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
 from app.identity import fence
-from app.ingest import append, profiles
+from app.ingest import append, keyed, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
@@ -25,9 +25,8 @@ from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
 from app.ingest.validate import validate_event
 from app.ingest.wire import Batch
-from app.keys.service import Keyring
+from app.keys.service import Keyring, ProjectKeys, Purpose
 from app.rulebook.service import Rulebook
-from policies.context import CheckContext
 from policies.model import Decision, Record
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
@@ -93,7 +92,7 @@ class Ingest:
         part = append.append_events(
             tx,
             project.id,
-            self._keyring.of(tx, project.id),
+            self._keys(tx, project.id),
             policy,
             self._stores.of(project.store_url),
             events,
@@ -130,7 +129,7 @@ class Ingest:
         part = profiles.update_profiles(
             tx,
             project.id,
-            self._keyring.of(tx, project.id),
+            self._keys(tx, project.id),
             policy,
             self._stores.of(project.store_url),
             updates,
@@ -143,13 +142,30 @@ class Ingest:
     def check(self, tx: Connection, project: Project, records: Sequence[Record]) -> tuple[str, int, list[Decision]]:
         """The verdict of the active policy on records of a caller who stores elsewhere. Stores nothing.
 
-        Returns the policy's name, its version, and one decision a record, in order.
+        Returns the policy's name, its version, and one decision a record, in order. Values under `encrypt` are under
+        the key of the person when the register knows the id; else the placeholder stays, because nobody is enrolled here.
         """
         policy = self._rulebook.active(tx, project.id)
         keys = self._keyring.of(tx, project.id)
+        if keys.tokens is None:
+            with self._database.write() as own:
+                keys = self._keys(own, project.id)
+        context = keys.check_context(self._clock(), identifiers="exposed")
         known = append.with_states(tx, keys, records)
-        decisions = policy.gate.check(known, CheckContext(keys.pseudonym, identifiers="exposed"))
+        decisions = policy.gate.check(known, context)
+        people = keyed.known_people(tx, keys, known, decisions)
+        decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)
         return policy.name, policy.version, decisions
+
+    def _keys(self, tx: Connection, project_id: int) -> ProjectKeys:
+        """The project's keys. A project of an earlier release gets the one that it lacks."""
+        keys = self._keyring.of(tx, project_id)
+        if keys.tokens is not None:
+            return keys
+        if self._keyring.complete(tx, project_id, self._clock()):
+            facts = {"purpose": Purpose.TOKEN.value, "version": "1"}
+            self._audit.stage(tx, Entry(AuditAction.KEY_CREATED, project_id, "system", self._clock(), facts=facts))
+        return self._keyring.of(tx, project_id)
 
     def refusals(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
         """How many records were refused by reason, from one UTC day to another, both inclusive."""

@@ -15,4 +15,8 @@ wrapped_key = sa.Table(
     column("state", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("wrapped", sa.LargeBinary, nullable=False, holds=Holds.NOT_PERSONAL),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    # Until when a key in state `bridge` is still used beside the primary one.
+    column("bridge_until_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    # The canonical form of values (policies.canonical) that a pseudonym key was made for.
+    column("form", sa.Integer, nullable=False, server_default="1", holds=Holds.NOT_PERSONAL),
 )

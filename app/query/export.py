@@ -15,6 +15,7 @@ from app.events.port import EventQuery, EventRow, EventStore
 from app.identity import register
 from app.keys.service import ProjectKeys
 from app.query.batches import batches
+from app.query.legible import Legible
 from app.query.params import ExportParams
 from app.query.render import event_line, open_event, uids_of
 
@@ -25,14 +26,25 @@ _FIRST_SPAN_MS = 3_600_000
 
 
 class EventExport:
-    """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far."""
+    """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far, `opened` that of values opened.
 
-    def __init__(self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams) -> None:
+    With `open_values` values under `encrypt` leave in clear.
+    """
+
+    def __init__(
+        self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams, *, open_values: bool
+    ) -> None:
         self._database = database
         self._store = store
         self._keys = keys
         self._params = params
+        self._legible = Legible(keys, open_values=open_values)
         self.sent = 0
+
+    @property
+    def opened(self) -> int:
+        """How many encrypted values were opened so far."""
+        return self._legible.opened
 
     def chunks(self) -> Iterator[bytes]:
         """Whole lines of JSON in time order, about a thousand at a time, none of them empty."""
@@ -49,8 +61,8 @@ class EventExport:
         return None if self._params.limit is None else self._params.limit - self.sent
 
     def _lines(self, rows: list[EventRow]) -> list[bytes]:
-        events = [open_event(row) for row in rows]
         with self._database.read() as tx:
+            events = [open_event(row) for row in self._legible.rows(tx, rows)]
             revealed = register.reveal(tx, self._keys, uids_of(events))
         lines = (event_line(each, revealed, time_in_ms=self._params.time_in_ms) for each in events)
         return [line for line in lines if line is not None]

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.access.roles import Permission
 from app.access.service import Principal, Project
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
@@ -23,6 +24,7 @@ from app.keys.service import Keyring, ProjectKeys
 from app.query import sessions
 from app.query.batches import batches
 from app.query.export import EventExport
+from app.query.legible import Legible
 from app.query.params import EngageParams, ExportParams
 from app.query.render import event_line, open_event, profile_view, uids_of
 from app.query.sessions import Session
@@ -65,7 +67,8 @@ class Query:
         """Whole lines of JSON in time order, a thousand or so at a time. Close the iterator when you stop early.
 
         The audit entry of the beginning is committed before this returns, that of the end before the iterator ends.
-        A failure midway raises out of the iterator: whoever serves it must break the connection.
+        A failure midway raises out of the iterator: whoever serves it must break the connection. Values under `encrypt`
+        leave in clear for a principal that holds `VALUES_DECRYPT`; the closing entry counts them.
         """
         store = self._stores.of(by.project.store_url)
         export_id = secrets.token_hex(8)
@@ -74,7 +77,8 @@ class Query:
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
-        return self._watched(by, export_id, EventExport(self._database, store, keys, params))
+        export = EventExport(self._database, store, keys, params, open_values=_may_open(by))
+        return self._watched(by, export_id, export)
 
     def _watched(self, by: Principal, export_id: str, export: EventExport) -> Generator[bytes]:
         phase = "broken_off"
@@ -83,7 +87,7 @@ class Query:
             phase = "finished"
         finally:
             with self._database.write() as tx:
-                counts, facts = {"events": export.sent}, {"phase": phase}
+                counts, facts = {"events": export.sent, **_opened(export.opened)}, {"phase": phase}
                 self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
 
     def subject_events(
@@ -94,9 +98,10 @@ class Query:
         The caller's transaction stays open while the lines are read, and the caller writes the audit entry.
         """
         keys = self._keyring.of(tx, project.id)
+        legible = Legible(keys, open_values=False)
         query = EventQuery(from_ms=from_ms, uids=uids)
         for rows in batches(self._stores.of(project.store_url).scan(tx, project.id, query), _BATCH):
-            events = [open_event(row) for row in rows]
+            events = [open_event(row) for row in legible.rows(tx, rows)]
             revealed = register.reveal(tx, keys, uids_of(events))
             lines = (event_line(each, revealed) for each in events)
             yield from (line for line in lines if line is not None)
@@ -111,11 +116,12 @@ class Query:
             uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
             known = sessions.find(tx, keys, params.session_id, params.ids, self._clock()) if params.page else None
         session = known or self._measured(store, keys, params.ids, uids)
-        rows, results = self._page(store, keys, uids, session.page(params.page), params.only)
+        legible = Legible(keys, open_values=_may_open(by))
+        rows, results = self._page(store, keys, legible, uids, session.page(params.page), params.only)
         with self._database.write() as tx:
             if known is None:
                 sessions.keep(tx, by.project.id, session, self._clock())
-            self._stage_read(tx, by, params, rows)
+            self._stage_read(tx, by, params, rows, legible.opened)
         return ProfilePage(params.page, results, session.id, session.total)
 
     def subject_profiles(self, tx: Connection, project: Project, uids: Collection[int]) -> Iterator[dict[str, Any]]:
@@ -127,8 +133,9 @@ class Query:
         store = self._stores.of(project.store_url)
         for chosen in batches(sorted(uids), _BATCH):
             found = store.profiles_of(tx, project.id, chosen)
+            rows = Legible(keys, open_values=False).rows(tx, list(found.values()))
             revealed = register.reveal(tx, keys, found.keys())
-            views = (profile_view(row, revealed) for row in found.values())
+            views = (profile_view(row, revealed) for row in rows)
             yield from (view for view in views if view is not None)
 
     def _measured(
@@ -154,6 +161,7 @@ class Query:
         self,
         store: EventStore,
         keys: ProjectKeys,
+        legible: Legible,
         uids: Collection[int] | None,
         bounds: tuple[int, int],
         only: Collection[str] | None,
@@ -163,18 +171,19 @@ class Query:
         with self._database.read() as tx:
             for rows in batches(_scan(tx, store, keys.project_id, uids, bounds), _BATCH):
                 with self._database.read() as fresh:
+                    clear = legible.rows(fresh, rows)
                     revealed = register.reveal(fresh, keys, {row.uid for row in rows})
-                views = ((row, profile_view(row, revealed, only)) for row in rows)
+                views = ((row, profile_view(row, revealed, only)) for row in clear)
                 shown.extend((row, view) for row, view in views if view is not None)
         return [row for row, _ in shown], [view for _, view in shown]
 
     # --- audit -------------------------------------------------------------------------------------------------------
 
-    def _stage_read(self, tx: Connection, by: Principal, params: EngageParams, rows: Sequence[ProfileRow]) -> None:
+    def _stage_read(self, tx: Connection, by: Principal, params: EngageParams, rows: Sequence[ProfileRow], opened: int) -> None:
         # One person is named by a reference that dies with the register row; many are a number.
         one = rows[0].uid if params.ids is not None and len(rows) == 1 else None
         ref = register.audit_ref(tx, by.project.id, one) if one else None
-        counts = {"profiles": len(rows), "page": params.page}
+        counts = {"profiles": len(rows), "page": params.page, **_opened(opened)}
         facts = {"selected": "all" if params.ids is None else "by_id"}
         self._stage(tx, AuditAction.PROFILES_READ, by, None, counts, facts, ref)
 
@@ -190,6 +199,14 @@ class Query:
     ) -> None:
         entry = Entry(action, by.project.id, by.id, self._clock(), obj=obj, ref=ref, counts=counts, facts=facts)
         self._audit.stage(tx, entry)
+
+
+def _may_open(by: Principal) -> bool:
+    return Permission.VALUES_DECRYPT in by.permissions
+
+
+def _opened(n: int) -> dict[str, int]:
+    return {"values_opened": n} if n else {}
 
 
 def _uids(rows: Collection[Row]) -> frozenset[int]:

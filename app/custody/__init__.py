@@ -1,0 +1,1 @@
+"""Custody of keys: their state, their rotation, and revealing what a token stands for."""

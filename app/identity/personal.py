@@ -1,0 +1,50 @@
+"""The keys of people, for values under `encrypt`.
+
+A value is encrypted under the key of the *person's* row: the row whose uid is what the rows of all their ids point at. So
+a device and the user it belongs to have equal ciphertexts for equal values. Before a device is linked it is a person of
+its own and its values are under its own key; linking leaves that row and its key in place, and never moves a row that
+others point at. So the value of any row opens under its person's key or its own. All these rows are in the closure that an
+erasure entombs, which destroys every one of these keys, and with them the values, wherever copies of them are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from app.identity.register import Row
+from app.identity.tables import register
+from app.keys.service import ProjectKeys
+from policies.model import SubjectState
+
+_CHUNK = 5_000
+_COLUMNS = (register.c.uid, register.c.person, register.c.state, register.c.wrapped_key)
+
+
+def secrets_of(tx: Connection, keys: ProjectKeys, uids: Iterable[int]) -> dict[int, tuple[bytes, ...]]:
+    """For each uid the 32-byte keys its values may be under, its person's first. Hidden and erased people have none."""
+    rows = _rows(tx, keys.project_id, set(uids))
+    everyone = rows | _rows(tx, keys.project_id, {row.person for row in rows.values()} - rows.keys())
+    # Each key is unwrapped once, however many ids of the person are asked for.
+    held = {uid: keys.subject_secret(uid, row.wrapped_key) for uid, row in everyone.items() if row.wrapped_key}
+    return {
+        uid: tuple(held[each] for each in dict.fromkeys((row.person, uid)) if each in held)
+        for uid, row in rows.items()
+        if not Row(uid, row.person, SubjectState(row.state)).hidden
+    }
+
+
+def _rows(tx: Connection, project_id: int, uids: set[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for chunk in _chunks(sorted(uids)):
+        wanted = sa.select(*_COLUMNS).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
+        found.update((row.uid, row) for row in tx.execute(wanted))
+    return found
+
+
+def _chunks(items: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]

@@ -1,0 +1,64 @@
+"""What a check needs a person's key for, and what it finds out about older pseudonyms.
+
+Which records need a key is known only after a first check, and whose key only after the register has been asked. So the
+few records that carry a value under `encrypt` are checked a second time; all others cost nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from app.identity import bridges, personal, register
+from app.identity.derive import event_ids
+from app.identity.register import Row
+from app.keys.service import ProjectKeys
+from policies.context import CheckContext
+from policies.gate import Gate
+from policies.model import Decision, Record
+
+
+def with_person_keys(
+    tx: Connection,
+    keys: ProjectKeys,
+    gate: Gate,
+    context: CheckContext,
+    records: Sequence[Record],
+    decisions: Sequence[Decision],
+    people: Mapping[int, Row],
+) -> list[Decision]:
+    """The decisions, with values under `encrypt` encrypted; `people` are the register rows by index of the record.
+
+    A record of nobody has no key that could ever be destroyed: there the placeholder stays.
+    """
+    result = list(decisions)
+    whose = {i: row.person for i, row in people.items() if decisions[i].needs_key and row.person is not None}
+    if not whose:
+        return result
+    secrets = personal.secrets_of(tx, keys, whose.values())
+    again = [(i, secrets[person][0]) for i, person in sorted(whose.items()) if secrets.get(person)]
+    keyed = [msgspec.structs.replace(records[i], subject_key=secret) for i, secret in again]
+    for (i, _), decision in zip(again, gate.check(keyed, context), strict=True):
+        result[i] = decision
+    return result
+
+
+def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision]) -> dict[int, Row]:
+    """The register rows of those records that need a key and whose person is known, by index. Enrols nobody."""
+    subjects = {i: event_ids(records[i].properties).subject for i, decision in enumerate(decisions) if decision.needs_key}
+    rows = register.resolve(tx, keys, {each for each in subjects.values() if each})
+    return {i: rows[subject] for i, subject in subjects.items() if subject in rows}
+
+
+def keep_bridges(
+    tx: Connection, keys: ProjectKeys, decided: Iterable[tuple[int | None, Decision]], now_ms: int
+) -> dict[int, dict[str, str]]:
+    """Note the pairs of pseudonyms of what was decided, by the uid it belongs to; returns them. Empty outside of a bridge."""
+    pairs: dict[int, dict[str, str]] = {}
+    for uid, decision in decided:
+        if decision.bridges and uid:
+            pairs.setdefault(uid, {}).update(decision.bridges)
+    bridges.keep(tx, keys.project_id, {uid: found.items() for uid, found in pairs.items()}, now_ms)
+    return pairs
