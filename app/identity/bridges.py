@@ -20,12 +20,12 @@ from app.keys.service import ProjectKeys
 from policies.pseudonym import PSEUDONYM_CODE
 
 MOST_PER_PERSON = 1_000
-"""How many pairs one person can have: someone who sends ever new values must not fill the table."""
+"""How many pairs one person can have a rotation: someone who sends ever new values must not fill the table."""
 _CHUNK = 5_000
 _MOST_ROTATIONS = 32
 
 
-def keep(tx: Connection, project_id: int, pairs: Mapping[int, Iterable[tuple[str, str]]], now_ms: int) -> int:
+def keep(tx: Connection, keys: ProjectKeys, pairs: Mapping[int, Iterable[tuple[str, str]]], now_ms: int) -> int:
     """Note pairs (older, newer) by the uid of their person. Known ones are left alone, and so are those over the bound.
 
     Returns how many were left out because their person has too many.
@@ -33,14 +33,14 @@ def keep(tx: Connection, project_id: int, pairs: Mapping[int, Iterable[tuple[str
     by_uid = {uid: dict(found) for uid, found in pairs.items() if found}
     if not by_uid:
         return 0
-    taken = _counts(tx, project_id, sorted(by_uid))
+    taken = _counts(tx, keys, sorted(by_uid))
     rows: list[dict[str, Any]] = []
     left_out = 0
     for uid, found in sorted(by_uid.items()):
         room = max(MOST_PER_PERSON - taken.get(uid, 0), 0)
         chosen = sorted(found.items())[:room]
         left_out += len(found) - len(chosen)
-        row = {"project_id": project_id, "uid": uid, "created_ms": now_ms}
+        row = {"project_id": keys.project_id, "uid": uid, "created_ms": now_ms}
         rows += [{**row, "older": older, "newer": newer} for older, newer in chosen]
     if rows:
         insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
@@ -70,10 +70,15 @@ def with_newest(text: str, forms: Mapping[str, str]) -> str:
     return PSEUDONYM_CODE.sub(lambda match: forms.get(match[0], match[0]), text) if forms else text
 
 
-def _counts(tx: Connection, project_id: int, uids: list[int]) -> dict[int, int]:
+def _counts(tx: Connection, keys: ProjectKeys, uids: list[int]) -> dict[int, int]:
+    """How many pairs of the rotation under way these people have."""
     found: dict[int, int] = {}
     for chunk in _chunks(uids):
-        mine = sa.and_(pseudonym_bridge.c.project_id == project_id, pseudonym_bridge.c.uid.in_(chunk))
+        mine = sa.and_(
+            pseudonym_bridge.c.project_id == keys.project_id,
+            pseudonym_bridge.c.uid.in_(chunk),
+            pseudonym_bridge.c.newer.startswith(f"p{keys.pseudonym.version}."),
+        )
         columns = (pseudonym_bridge.c.uid, sa.func.count())
         found.update((uid, n) for uid, n in tx.execute(sa.select(*columns).where(mine).group_by(pseudonym_bridge.c.uid)))
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import structlog
 from sqlalchemy.engine import Connection
 
 from app.identity import bridges, personal, register
@@ -60,5 +61,7 @@ def keep_bridges(
     for uid, decision in decided:
         if decision.bridges and uid:
             pairs.setdefault(uid, {}).update(decision.bridges)
-    bridges.keep(tx, keys.project_id, {uid: found.items() for uid, found in pairs.items()}, now_ms)
+    left_out = bridges.keep(tx, keys, {uid: found.items() for uid, found in pairs.items()}, now_ms)
+    if left_out:
+        structlog.get_logger().warning("bridges_left_out", project=keys.project_id, pairs=left_out)
     return pairs

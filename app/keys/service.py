@@ -169,7 +169,8 @@ class Keyring:
         """Make the token key of a project of an earlier release. False when it has one, or another process made it."""
         made = self._row(project_id, Purpose.TOKEN, 1, now_ms)
         insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-        return tx.execute(insert(wrapped_key).on_conflict_do_nothing().values(made)).rowcount == 1
+        added = insert(wrapped_key).on_conflict_do_nothing().values(made).returning(wrapped_key.c.version)
+        return tx.execute(added).first() is not None
 
     def rotate(self, tx: Connection, project_id: int, purpose: Purpose, now_ms: int, bridge_until_ms: int | None) -> int:
         """Make a new version primary and return it. The older one stays a bridge until then, or is retired at once.
@@ -205,8 +206,7 @@ class Keyring:
 
     def of(self, tx: Connection, project_id: int) -> ProjectKeys:
         """The keys of a project. Raises `Unavailable` when one is missing: nothing passes without its keys."""
-        wanted = sa.select(wrapped_key).where(wrapped_key.c.project_id == project_id)
-        rows = list(tx.execute(wanted.order_by(wrapped_key.c.purpose, wrapped_key.c.version.desc())))
+        rows = list(tx.execute(_ALL_OF_A_PROJECT, {"project_id": project_id}))
         held = self._held.get(project_id)
         # Whole rows are compared, bytes and all: a rotation that was rolled back may have had the same version.
         if held is None or held[0] != rows:
@@ -251,6 +251,12 @@ class Keyring:
         )
 
 
+# Made once: it runs for every batch, and making it costs more than running it.
+_ALL_OF_A_PROJECT = (
+    sa.select(wrapped_key)
+    .where(wrapped_key.c.project_id == sa.bindparam("project_id"))
+    .order_by(wrapped_key.c.purpose, wrapped_key.c.version.desc())
+)
 _VERSION_COLUMNS = tuple(wrapped_key.c[name] for name in ("purpose", "version", "state", "created_ms", "bridge_until_ms", "form"))
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -102,3 +103,19 @@ def test_keys_stay_out_of_the_representation():
     keys = project_keys(1, 10)
     assert repr(keys.lookup) not in repr(keys)
     assert "Ed25519" not in repr(keys)
+
+
+def test_a_bridge_ends_by_the_clock_and_is_never_open_for_who_stores_elsewhere():
+    older, oldest = PseudonymKey(2, bytes(range(32))), PseudonymKey(1, bytes(range(1, 33)))
+    keys = replace(project_keys(1, 10), bridges=((older, 1_000),), retired=(oldest,))
+    within, after = keys.check_context(999), keys.check_context(1_000)
+    assert (within.bridge, within.older) == ((older,), (oldest,))
+    assert (after.bridge, set(after.older)) == ((), {older, oldest})
+    elsewhere = keys.check_context(999, identifiers="exposed")
+    assert (elsewhere.bridge, set(elsewhere.older), elsewhere.identifiers) == ((), {older, oldest}, "exposed")
+
+
+def test_older_pseudonyms_exist_only_after_a_rotation():
+    keys = project_keys(1, 10)
+    assert not keys.has_older_pseudonyms
+    assert replace(keys, retired=(PseudonymKey(1, bytes(range(32))),)).has_older_pseudonyms
