@@ -136,7 +136,7 @@ class ProjectKeys:
         return AESGCM(self.subject_secret(uid, wrapped))
 
     def subject_secret(self, uid: int, wrapped: bytes) -> bytes:
-        """The same key as 32 bytes, for values under `encrypt` (which use keys derived from it). Raises `Integrity`."""
+        """The same key as 32 bytes, for values under `encrypt`, which use a key derived from it. Raises `Integrity`."""
         return unseal(self.subject, wrapped, f"subject|{self.project_id}|{uid}")
 
     def new_archive_key(self, request_id: str) -> tuple[AESGCM, bytes]:
