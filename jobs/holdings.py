@@ -120,7 +120,7 @@ class Holdings:
 
     def _legible(self) -> Legible:
         # The copy is for the people themselves: what was encrypted for their sake is in clear in it.
-        return Legible(self._keys(), open_values=True)
+        return Legible(self.services.keyring, self.project.id, open_values=True)
 
     def _open_batches(self, rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
         legible = self._legible()

@@ -26,25 +26,15 @@ _FIRST_SPAN_MS = 3_600_000
 
 
 class EventExport:
-    """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far, `opened` that of values opened.
+    """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far."""
 
-    With `open_values` values under `encrypt` leave in clear.
-    """
-
-    def __init__(
-        self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams, *, open_values: bool
-    ) -> None:
+    def __init__(self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams, legible: Legible) -> None:
         self._database = database
         self._store = store
         self._keys = keys
         self._params = params
-        self._legible = Legible(keys, open_values=open_values)
+        self._legible = legible
         self.sent = 0
-
-    @property
-    def opened(self) -> int:
-        """How many encrypted values were opened so far."""
-        return self._legible.opened
 
     def chunks(self) -> Iterator[bytes]:
         """Whole lines of JSON in time order, about a thousand at a time, none of them empty."""

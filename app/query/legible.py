@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from app.events.port import EventRow, ProfileRow
 from app.identity import bridges, personal
-from app.keys.service import ProjectKeys
+from app.keys.service import Keyring
 from policies.cipher import NotOurs, decrypted
 
 _R = TypeVar("_R", EventRow, ProfileRow)
@@ -24,10 +24,14 @@ _VALUE = re.compile(r'(?<!\\)(\\*)"(e1\.[A-Za-z0-9_-]{23,})\1"(?!\s*:)')
 
 
 class Legible:
-    """The rows of one read as its reader sees them. `opened` counts the encrypted values that were opened."""
+    """The rows of one read as its reader sees them. `opened` counts the encrypted values that were opened.
 
-    def __init__(self, keys: ProjectKeys, *, open_values: bool) -> None:
-        self._keys = keys
+    The keys are asked for again with every batch: a rotation must not split a long export in two.
+    """
+
+    def __init__(self, keyring: Keyring, project_id: int, *, open_values: bool) -> None:
+        self._keyring = keyring
+        self._project_id = project_id
         self._open_values = open_values
         self.opened = 0
 
@@ -38,12 +42,13 @@ class Legible:
 
     def texts(self, tx: Connection, owned: Sequence[tuple[int, str]]) -> list[str]:
         """The same for JSON texts, each with the uid that it belongs to."""
-        forms = bridges.newest_forms(tx, self._keys, (text for _, text in owned))
+        keys = self._keyring.of(tx, self._project_id)
+        forms = bridges.newest_forms(tx, keys, (text for _, text in owned))
         texts = [bridges.with_newest(text, forms) for _, text in owned]
         sealed = {uid for (uid, _), text in zip(owned, texts, strict=True) if self._open_values and _MARK in text}
         if not sealed:
             return texts
-        secrets = personal.secrets_of(tx, self._keys, sealed)
+        secrets = personal.secrets_of(tx, keys, sealed)
         return [self._opened(text, secrets.get(uid, ())) for (uid, _), text in zip(owned, texts, strict=True)]
 
     def _opened(self, text: str, secrets: Sequence[bytes]) -> str:

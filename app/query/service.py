@@ -77,17 +77,18 @@ class Query:
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
-        export = EventExport(self._database, store, keys, params, open_values=_may_open(by))
-        return self._watched(by, export_id, export)
+        legible = self._legible(by)
+        export = EventExport(self._database, store, keys, params, legible)
+        return self._watched(by, export_id, export, legible)
 
-    def _watched(self, by: Principal, export_id: str, export: EventExport) -> Generator[bytes]:
+    def _watched(self, by: Principal, export_id: str, export: EventExport, legible: Legible) -> Generator[bytes]:
         phase = "broken_off"
         try:
             yield from export.chunks()
             phase = "finished"
         finally:
             with self._database.write() as tx:
-                counts, facts = {"events": export.sent, **_opened(export.opened)}, {"phase": phase}
+                counts, facts = {"events": export.sent, **_opened(legible)}, {"phase": phase}
                 self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
 
     def subject_events(
@@ -98,7 +99,7 @@ class Query:
         The caller's transaction stays open while the lines are read, and the caller writes the audit entry.
         """
         keys = self._keyring.of(tx, project.id)
-        legible = Legible(keys, open_values=False)
+        legible = Legible(self._keyring, project.id, open_values=False)
         query = EventQuery(from_ms=from_ms, uids=uids)
         for rows in batches(self._stores.of(project.store_url).scan(tx, project.id, query), _BATCH):
             events = [open_event(row) for row in legible.rows(tx, rows)]
@@ -116,12 +117,12 @@ class Query:
             uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
             known = sessions.find(tx, keys, params.session_id, params.ids, self._clock()) if params.page else None
         session = known or self._measured(store, keys, params.ids, uids)
-        legible = Legible(keys, open_values=_may_open(by))
+        legible = self._legible(by)
         rows, results = self._page(store, keys, legible, uids, session.page(params.page), params.only)
         with self._database.write() as tx:
             if known is None:
                 sessions.keep(tx, by.project.id, session, self._clock())
-            self._stage_read(tx, by, params, rows, legible.opened)
+            self._stage_read(tx, by, params, rows, legible)
         return ProfilePage(params.page, results, session.id, session.total)
 
     def subject_profiles(self, tx: Connection, project: Project, uids: Collection[int]) -> Iterator[dict[str, Any]]:
@@ -133,7 +134,7 @@ class Query:
         store = self._stores.of(project.store_url)
         for chosen in batches(sorted(uids), _BATCH):
             found = store.profiles_of(tx, project.id, chosen)
-            rows = Legible(keys, open_values=False).rows(tx, list(found.values()))
+            rows = Legible(self._keyring, project.id, open_values=False).rows(tx, list(found.values()))
             revealed = register.reveal(tx, keys, found.keys())
             views = (profile_view(row, revealed) for row in rows)
             yield from (view for view in views if view is not None)
@@ -177,13 +178,18 @@ class Query:
                 shown.extend((row, view) for row, view in views if view is not None)
         return [row for row, _ in shown], [view for _, view in shown]
 
+    def _legible(self, by: Principal) -> Legible:
+        return Legible(self._keyring, by.project.id, open_values=Permission.VALUES_DECRYPT in by.permissions)
+
     # --- audit -------------------------------------------------------------------------------------------------------
 
-    def _stage_read(self, tx: Connection, by: Principal, params: EngageParams, rows: Sequence[ProfileRow], opened: int) -> None:
+    def _stage_read(
+        self, tx: Connection, by: Principal, params: EngageParams, rows: Sequence[ProfileRow], legible: Legible
+    ) -> None:
         # One person is named by a reference that dies with the register row; many are a number.
         one = rows[0].uid if params.ids is not None and len(rows) == 1 else None
         ref = register.audit_ref(tx, by.project.id, one) if one else None
-        counts = {"profiles": len(rows), "page": params.page, **_opened(opened)}
+        counts = {"profiles": len(rows), "page": params.page, **_opened(legible)}
         facts = {"selected": "all" if params.ids is None else "by_id"}
         self._stage(tx, AuditAction.PROFILES_READ, by, None, counts, facts, ref)
 
@@ -201,12 +207,8 @@ class Query:
         self._audit.stage(tx, entry)
 
 
-def _may_open(by: Principal) -> bool:
-    return Permission.VALUES_DECRYPT in by.permissions
-
-
-def _opened(n: int) -> dict[str, int]:
-    return {"values_opened": n} if n else {}
+def _opened(legible: Legible) -> dict[str, int]:
+    return {"values_opened": legible.opened} if legible.opened else {}
 
 
 def _uids(rows: Collection[Row]) -> frozenset[int]:
