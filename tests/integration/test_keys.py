@@ -9,6 +9,7 @@ import secrets
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from app.bootstrap import Services, bootstrap
 from app.cli import cli
 from app.database import migrate
 from app.errors import Integrity, Unavailable
-from app.identity import bridges, personal, register
+from app.identity import bridges, fence, personal, register
 from app.identity.tables import pseudonym_bridge, register as register_table
 from app.keys.service import Purpose
 from app.keys.tables import wrapped_key
@@ -459,6 +460,19 @@ def test_a_batch_is_under_one_key_or_the_next_while_a_rotation_comes_in_between(
         versions.setdefault(row.name, set()).add(json.loads(row.properties)["email"][:3])
     assert all(len(found) == 1 for found in versions.values())
     assert all(versions[name] == {"p2."} for name, after in acknowledged if after)
+
+
+def test_a_rotation_waits_for_the_batch_that_is_under_way(tenant: Tenant, second: Services) -> None:
+    services = tenant.home.services
+    turn = Thread(target=second.custody.rotate, args=(tenant.id, Purpose.PSEUDONYM, 1), kwargs={"actor": "test"})
+    with services.database.write() as tx:
+        fence.enter_shared(tx, tenant.id)
+        assert services.keyring.of(tx, tenant.id).pseudonym.version == 1
+        turn.start()
+        turn.join(0.5)
+        assert turn.is_alive(), "it would be acknowledged under the old key after the rotation was answered"
+    turn.join(20)
+    assert _states(tenant) == {1: "bridge", 2: "primary"}
 
 
 def test_a_rotation_that_is_rolled_back_leaves_no_key_in_memory(tenant: Tenant) -> None:
