@@ -13,14 +13,12 @@ from app import first_start
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
-from app.audit.entry import iso
 from app.bootstrap import Services, bootstrap
-from app.custody.service import DEFAULT_BRIDGE_DAYS
+from app.cli_keys import keys
 from app.database import Database, migrate
 from app.embedded import plan_queue
 from app.errors import PortcullisError, Unavailable
-from app.keys.master import generate_key, load_master_key
-from app.keys.service import ROTATING, Purpose
+from app.keys.master import load_master_key
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
@@ -327,40 +325,7 @@ def _added(services: Services, tx: Any, project_id: int, text: str) -> int:
 # --- keys and audit --------------------------------------------------------------------------------------------------
 
 
-@cli.group()
-def keys() -> None:
-    """Keys: make a master key, look at a project's keys, rotate them."""
-
-
-@keys.command(name="generate")
-def keys_generate() -> None:
-    """Print a fresh master key for PORTCULLIS_MASTER_KEY."""
-    click.echo(generate_key())
-
-
-@keys.command(name="status")
-@click.argument("project_id", type=int)
-@click.pass_obj
-def keys_status(settings: Settings, project_id: int) -> None:
-    """Every version of a project's keys: purpose, version, state, since when, until when it is a bridge."""
-    for each in bootstrap(settings).custody.status(project_id):
-        until = "" if each.bridge_until_ms is None else iso(each.bridge_until_ms)
-        click.echo(f"{each.purpose}\t{each.version}\t{each.state}\t{iso(each.created_ms)}\t{until}")
-
-
-@keys.command(name="rotate")
-@click.argument("project_id", type=int)
-@click.option("--purpose", type=click.Choice([each.value for each in ROTATING]), required=True)
-@click.option(
-    "--bridge-days",
-    type=int,
-    help=f"Pseudonym keys: days in which both versions are computed; {DEFAULT_BRIDGE_DAYS} if not given.",
-)
-@click.pass_obj
-def keys_rotate(settings: Settings, project_id: int, purpose: str, bridge_days: int | None) -> None:
-    """Make a new version of a key, in force in every process for each event acknowledged from now on."""
-    made = bootstrap(settings).custody.rotate(project_id, Purpose(purpose), bridge_days, actor=_ACTOR)
-    click.echo(f"version {made.version} of the {made.purpose} key is in force")
+cli.add_command(keys)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
