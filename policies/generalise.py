@@ -18,10 +18,12 @@ from policies.model import DateUnit, Generalise
 
 _NUMBER = re.compile(r"[-+]?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?(?:[T ].*)?", re.DOTALL)
+_BASIC_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 # What a calendar of the years 1 to 9999 can say, in Unix seconds.
 _EARLIEST_S = -62_135_596_800
 _LATEST_S = 253_402_300_799
 _YEARS = range(1000, 10_000)
+_FIRST_DAY, _LAST_DAY = 1900_01_01, 2100_12_31
 _LARGEST_BITS = 64
 _LARGEST_CODE = 10**10
 # Up to here a float is a whole number exactly.
@@ -113,23 +115,32 @@ def _date(value: str | float) -> tuple[int, int | None, int | None] | None:
     """Year, month and day, the latter two None when not given, of an ISO 8601 text, a year or a Unix time."""
     if not isinstance(value, str):
         return _year_or_time(value)
-    match = _DATE.fullmatch(value.strip())
+    text = value.strip()
+    match = _DATE.fullmatch(text) or _BASIC_DATE.fullmatch(text)
     if match is None:
         return None
     year, month, day = (None if part is None else int(part) for part in match.groups())
+    return _valid(year or 0, month, day)
+
+
+def _valid(year: int, month: int | None, day: int | None) -> tuple[int, int | None, int | None] | None:
     try:
-        date(year or 0, month or 1, day or 1)
+        date(year, month or 1, day or 1)
     except ValueError:
         return None
-    return year or 0, month, day
+    return year, month, day
 
 
 def _year_or_time(value: float) -> tuple[int, int | None, int | None] | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value in _YEARS:
-        # Nobody sends a moment of the first three hours of 1970.
-        return int(value), None, None
+    if 0 < value < _YEARS.stop and value == int(value):
+        # Nobody sends a moment of the first three hours of 1970; what is too small for a year is no date.
+        return (int(value), None, None) if value in _YEARS else None
+    if _FIRST_DAY <= value <= _LAST_DAY and value == int(value):
+        # 20260615, which as a Unix time would be a day of August 1970.
+        written = str(int(value))
+        return _valid(int(written[:4]), int(written[4:6]), int(written[6:]))
     # Whole numbers only, because Python cannot divide an integer beyond any float by a fraction.
     seconds = int(value) // 1000 if abs(value) >= _MILLISECONDS_FROM else int(value)
     if not _EARLIEST_S <= seconds <= _LATEST_S:
