@@ -35,7 +35,7 @@ CONTEXTS = st.builds(
     st.sampled_from([None, lyon]),
     st.integers(0, 1),
 )
-EXAMPLES = settings(max_examples=int(__import__("os").environ.get("N", "60")), deadline=None)
+EXAMPLES = settings(max_examples=60, deadline=None)
 
 
 def comparable(decision: Decision) -> str:
@@ -72,7 +72,7 @@ def test_a_record_is_judged_by_itself(policy: Policy, batch: list[Record], conte
 
 
 @given(policies(filters=False), records(), CONTEXTS)
-@settings(max_examples=int(__import__("os").environ.get("N2", "250")), deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_checking_again_what_was_stored_changes_nothing(policy: Policy, record: Record, context: CheckContext) -> None:
     gate = compile_policy(policy)
     (once,) = gate.check([record], context)
