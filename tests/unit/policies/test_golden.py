@@ -17,9 +17,8 @@ from policies import library
 from policies.cipher import TokenKey
 from policies.compile import compile_policy
 from policies.context import CheckContext
-from policies.detect import REASONS
 from policies.load import load
-from policies.model import ActionKind, Decision, Record, Scope, Signal, SubjectState
+from policies.model import ActionKind, Decision, Detector, Record, Scope, Signal, SubjectState
 from policies.pseudonym import PseudonymKey
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "policies"
@@ -150,7 +149,7 @@ def test_the_sample_exercises_every_action() -> None:
 
 def test_the_sample_exercises_every_detector() -> None:
     used = {remark[0] for name in library.names() for answer in _read(name) for remark in answer["remarks"]}
-    assert {f"detector.{each}" for each in REASONS} <= used
+    assert {f"detector.{each}" for each in Detector} <= used
 
 
 def _write(name: str, answers: list[Any]) -> None:
