@@ -35,7 +35,7 @@ CONTEXTS = st.builds(
     st.sampled_from([None, lyon]),
     st.integers(0, 1),
 )
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=20, deadline=None)
 
 
 def comparable(decision: Decision) -> str:
@@ -66,13 +66,14 @@ def test_a_record_is_judged_by_itself(policy: Policy, batch: list[Record], conte
     random.shuffle(order)
     shuffled = warm.check([batch[i] for i in order], context)
     assert [comparable(decision) for decision in shuffled] == [together[i] for i in order]
-    for record, expected in zip(batch, together, strict=True):
-        (alone,) = compile_policy(policy).check([record], context)
+    fresh = compile_policy(policy)
+    for record, expected in reversed(list(zip(batch, together, strict=True))):
+        (alone,) = fresh.check([record], context)
         assert comparable(alone) == expected
 
 
 @given(policies(filters=False), records(), CONTEXTS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_checking_again_what_was_stored_changes_nothing(policy: Policy, record: Record, context: CheckContext) -> None:
     gate = compile_policy(policy)
     (once,) = gate.check([record], context)
