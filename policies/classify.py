@@ -2,8 +2,9 @@
 
 Precedence lives in ``Classifier.governing`` and is described in docs/policy.md. Names are compared as dotted
 paths in folded form; array positions do not count, a pattern matches the end of a path, and a literal dot in
-a key separates like nesting does. So neither case, nor Unicode dress, nor depth, nor lists change what a
-property is.
+a key separates like nesting does. Names without wildcards are compared without what stands between their words; in
+patterns ``_`` is any boundary between words. So neither case, nor style, nor Unicode dress, nor depth, nor lists
+change what a property is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from enum import IntEnum, auto
 import re2
 
 from policies.model import ActionKind, Detector, Reason, Rule, Scope
-from policies.text import folded_name
+from policies.text import folded_name, joined_name, worded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
 IDENTIFIERS = frozenset({"distinct_id", "$distinct_id", "$user_id", "$device_id"})
@@ -78,14 +79,15 @@ class Governing:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """One path as the policy sees it. Equality is identity, so that a place is a cheap cache key; not frozen, which
-    would triple the price of a name never seen before, and never changed.
+    """One path as the policy sees it, and the same with ``_`` between its words. Equality is identity, so that a place
+    is a cheap cache key; not frozen, which would triple the price of a name never seen before, and never changed.
 
     ``top`` says that it is a property and not a part of one; ``suspicious`` that the name itself may hold
     personal data; ``telling`` that it says what a value is whose form alone would not.
     """
 
     path: str
+    words: str
     scope: Scope
     mask: int
     governing: Governing | None = None
@@ -164,27 +166,32 @@ class _PathPatterns:
         globs: list[str] = []
         for entry in rules:
             for written in entry.rule.properties:
-                pattern = folded_name(written.replace("[]", ""))
-                if "*" in pattern or "?" in pattern:
-                    globs.append(rf"(?:^|\.){_regex(pattern, '[^.]*')}$")
-                    self._owners.append(entry.index)
+                name = written.replace("[]", "")
+                if "*" in name or "?" in name:
+                    for pattern in sorted({folded_name(name), worded_name(name)}):
+                        globs.append(rf"(?:^|\.){_regex(pattern, '[^.]*')}$")
+                        self._owners.append(entry.index)
                 else:
+                    pattern = ".".join(map(joined_name, folded_name(name).split(".")))
                     self._exact.setdefault(pattern, []).append(entry.index)
         self._globs = _PatternSet(globs)
         self._longest = max((pattern.count(".") + 1 for pattern in self._exact), default=0)
 
-    def candidates(self, path: str) -> Iterable[int]:
-        """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence."""
+    def candidates(self, path: str, words: str) -> Iterable[int]:
+        """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence. ``words`` is
+        the same path with ``_`` at every boundary between words."""
+        globs = self._globs.matches(path)
+        if words != path:
+            globs = (*globs, *self._globs.matches(words))
         if "." not in path:
             # Nearly every property: one name, at most one exact pattern, and seldom a glob.
-            exact = self._exact.get(path, ())
-            globs = self._globs.matches(path)
+            exact = self._exact.get(joined_name(path), ())
             return sorted({*exact, *(self._owners[i] for i in globs)}) if globs else exact
-        found = {self._owners[i] for i in self._globs.matches(path)}
+        found = {self._owners[i] for i in globs}
         # Only endings as long as the longest pattern: a name made of a million dots must not cost a million
         # look-ups.
         ending = ""
-        for segment in reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ()):
+        for segment in map(joined_name, reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ())):
             ending = f"{segment}.{ending}" if ending else segment
             found.update(self._exact.get(ending, ()))
         return sorted(found)
@@ -223,7 +230,7 @@ class Classifier:
         """The place of a whole record, above its properties."""
         root = self._roots.get((scope, mask))
         if root is None:
-            root = Place("", scope, mask, root=True)
+            root = Place("", "", scope, mask, root=True)
             if len(self._roots) >= _MAX_CACHED:
                 self._roots.clear()
             self._roots[scope, mask] = root
@@ -245,15 +252,19 @@ class Classifier:
     def _resolved(self, parent: Place, key: str) -> Place:
         top = parent.root
         role = _role(key) if top else Role.PLAIN
-        name = _PLACEHOLDER.sub("", folded_name(key)) if "[" in key else folded_name(key)
-        path = name if top else f"{parent.path}.{name}"
-        governing = self.governing(path, parent) if role is Role.PLAIN else None
+        path, words = folded_name(key), worded_name(key)
+        if "[" in key:
+            path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
+        if not top:
+            path, words = f"{parent.path}.{path}", f"{parent.words}.{words}"
+        governing = self.governing(path, words, parent) if role is Role.PLAIN else None
         part = self._part(role, governing)
         telling = role is Role.PLAIN and self._is_telling(path)
         if telling and part is Part.SCANNED:
             # The wide pass sees no names, so what one gives away is left to the walk.
             part = Part.TOUCHED
-        return Place(_tail(path), parent.scope, parent.mask, governing, role, top, self._is_suspicious(key), part, False, telling)
+        suspicious = self._is_suspicious(key)
+        return Place(_tail(path), _tail(words), parent.scope, parent.mask, governing, role, top, suspicious, part, False, telling)
 
     def _part(self, role: Role, governing: Governing | None) -> Part:
         if role in _PART_OF_ROLE:
@@ -264,10 +275,10 @@ class Classifier:
             return self._unknown
         return Part.SCANNED if governing.rule.action.kind is ActionKind.KEEP else Part.TOUCHED
 
-    def governing(self, path: str, parent: Place) -> Governing | None:
+    def governing(self, path: str, words: str, parent: Place) -> Governing | None:
         """Precedence: the first rule, in the order standing rules then written rules, that names this path in
         this scope and event; failing that, the rule that governs the container."""
-        for index in self._patterns[parent.scope].candidates(path):
+        for index in self._patterns[parent.scope].candidates(path, words):
             entry = self._rules[index]
             if entry.events is None or parent.mask >> index & 1:
                 return entry

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from policies.classify import EventPatterns
 from policies.model import ActionKind, Condition, DropFilter, Reason, Remark
-from policies.text import folded_name
+from policies.text import folded_name, joined_name
 
 Test: TypeAlias = Callable[[Sequence[Any]], bool]
 
@@ -22,7 +22,7 @@ class CompiledFilter:
         self.applies_to = EventPatterns(written.events).match
         self.remark = Remark(f"drop.{written.id}", "event", ActionKind.DROP_EVENT, Reason.DROP_FILTER)
         self._conditions = tuple(
-            (tuple(folded_name(part) for part in each.property.replace("[]", "").split(".")), _test(each))
+            (tuple(joined_name(folded_name(part)) for part in each.property.replace("[]", "").split(".")), _test(each))
             for each in written.where
         )
 
@@ -40,7 +40,7 @@ def _found(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(key, str) and folded_name(key) == path[0]:
+            if isinstance(key, str) and joined_name(folded_name(key)) == path[0]:
                 yield from _found(item, path[1:])
 
 

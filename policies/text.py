@@ -96,6 +96,24 @@ def folded_name(name: str) -> str:
     return unicodedata.normalize("NFKC", fold(name).casefold()).strip()
 
 
+# Where a word starts inside a name written like userEmail or IPAddress.
+_HUMP = re.compile(r"(?<=[a-z0-9ß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])")
+_BETWEEN_WORDS = re.compile(r"[ _\-]+")
+
+
+def worded_name(name: str) -> str:
+    """A folded name with ``_`` between its words, however they were set apart: ``userEmail``, ``User-Email``,
+    ``user email``."""
+    if name.isascii() and name.islower() and not (" " in name or "-" in name or "__" in name):
+        return name
+    return _BETWEEN_WORDS.sub("_", folded_name(_HUMP.sub("_", fold(name))))
+
+
+def joined_name(folded: str) -> str:
+    """A folded name without anything between its words. A name of nothing but separators stays as it is."""
+    return folded.replace("_", "").replace("-", "").replace(" ", "") or folded
+
+
 def canonical(text: str) -> str:
     """The form in which values are pseudonymised: NFKC, casefolded and trimmed, so that spellings of one
     value join."""

@@ -18,6 +18,8 @@ Changing: TypeAlias = Hash | Mask | Truncate | Generalise | Replace | Redact | Q
 NO_KEY = "[encrypted]"
 """What stands for a value under ``encrypt`` or ``tokenise`` whose key the caller did not have."""
 
+_DATE_OF_BIRTH = "user.demographic.date_of_birth"
+
 # Yes and no say too little to be worth a pseudonym, and have no characters to keep.
 _NOT_FOR_BOOLEANS = (Hash, Mask, Truncate, Generalise)
 
@@ -50,7 +52,8 @@ class Transformer:
                 text = written(value)
                 changed = value if len(text) <= action.length else text[: action.length]
             case Generalise():
-                changed = generalised(action, value, self._record.time_ms, self._region)
+                born = category == _DATE_OF_BIRTH
+                changed = generalised(action, value, self._record.time_ms, self._region, born)
                 changed = placeholder(category) if changed is None else changed
             case Replace():
                 changed = action.value

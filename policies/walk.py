@@ -283,7 +283,8 @@ class Walk:
         if action.kind is ActionKind.QUARANTINE:
             self.quarantined = True
             self._remark(entry.rule.id, path, action.kind, entry.reason)
-        elif result != value:
+        elif result != value or isinstance(result, bool) is not isinstance(value, bool):
+            # For Python 1 is True, but not for the reader of an event.
             self._remark(entry.rule.id, path, action.kind, entry.reason)
         return result
 

@@ -18,8 +18,9 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 THIRD_PARTIES_OF_POLICIES = {"cryptography", "msgspec", "phonenumbers", "re2", "yaml"}
 # Of the standard library, what reads no clock, environment, network or file. `resources` reads the shipped policies.
 STANDARD_OF_POLICIES = {
-    "__future__", "base64", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "hmac", "html",
-    "importlib", "ipaddress", "json", "math", "operator", "re", "sys", "typing", "unicodedata", "urllib", "itertools",
+    "__future__", "base64", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions",
+    "functools", "hashlib", "hmac", "html", "importlib", "ipaddress", "itertools", "json", "math", "operator", "re",
+    "sys", "typing", "unicodedata", "urllib",
 }  # fmt: skip
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
