@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
 from policies.cipher import TokenKey
@@ -29,6 +29,7 @@ class CheckContext:
     """
 
     pseudonyms: PseudonymKey
+    _: KW_ONLY
     identifiers: Literal["sealed", "exposed"] = "sealed"
     bridge: tuple[PseudonymKey, ...] = ()
     older: tuple[PseudonymKey, ...] = ()

@@ -106,7 +106,7 @@ class ProjectKeys:
         """
         bridge = tuple(key for key, until_ms in self.bridges if until_ms > now_ms and identifiers == "sealed")
         older = (*self.retired, *(key for key, _ in self.bridges if key not in bridge))
-        return CheckContext(self.pseudonym, identifiers, bridge=bridge, older=older, tokens=self.tokens)
+        return CheckContext(self.pseudonym, identifiers=identifiers, bridge=bridge, older=older, tokens=self.tokens)
 
     @property
     def has_older_pseudonyms(self) -> bool:

@@ -27,7 +27,13 @@ def lyon(_: str) -> Whereabouts:
 
 CONTEXTS = st.builds(
     lambda identifiers, tokens, signals, places, older: CheckContext(
-        PseudonymKey(2, KEY), identifiers, (PseudonymKey(1, bytes(32)),) * older, tokens, "203.0.113.9", signals, places
+        PseudonymKey(2, KEY),
+        identifiers=identifiers,
+        bridge=(PseudonymKey(1, bytes(32)),) * older,
+        tokens=tokens,
+        ip="203.0.113.9",
+        signals=signals,
+        places=places,
     ),
     st.sampled_from(["sealed", "exposed"]),
     st.sampled_from([None, TokenKey(1, KEY)]),
