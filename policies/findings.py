@@ -45,11 +45,11 @@ class Examined:
     positions: Positions
     gate: Gate
 
-    def error(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
+    def fault(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
         """A finding that stands in the way of activation."""
         return LintFinding(*position(self.positions, path), path, code, Severity.ERROR, message, hint)
 
-    def warning(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
+    def doubt(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
         """A finding to look at."""
         return LintFinding(*position(self.positions, path), path, code, Severity.WARNING, message, hint)
 

@@ -52,7 +52,7 @@ def kept(examined: Examined) -> Findings:
             continue
         if rule.sensitivity is Sensitivity.RESTRICTED:
             message = f"rule `{rule.id}` keeps what it calls restricted"
-            yield examined.warning("keeps-restricted", f"rules[{at}].action", message, "drop it, or `encrypt` it")
+            yield examined.doubt("keeps-restricted", f"rules[{at}].action", message, "drop it, or `encrypt` it")
         for i, pattern in enumerate(rule.properties):
             yield from _kept_name(examined, f"rules[{at}].properties[{i}]", rule, pattern, on)
 
@@ -62,7 +62,7 @@ def _kept_name(examined: Examined, path: str, rule: Rule, pattern: str, on: set[
     for form, what, detector in _RESTRICTED_NAMES:
         if form.fullmatch(name):
             read = rule.scan and detector in on
-            report = examined.warning if read else examined.error
+            report = examined.doubt if read else examined.fault
             hint = "a detector still reads it; better drop it" if read else "drop it: no detector will find it in the value"
             yield report("keeps-restricted", path, f"rule `{rule.id}` keeps `{pattern}`, by its name {what}", hint)
             return
@@ -74,7 +74,7 @@ def pseudonyms(examined: Examined) -> Findings:
     for at, rule in enumerate(examined.policy.rules):
         action = rule.action
         if isinstance(action, Hash) and action.period is None and rule.sensitivity is Sensitivity.RESTRICTED:
-            yield examined.warning(
+            yield examined.doubt(
                 "hashes-restricted",
                 f"rules[{at}].action",
                 f"rule `{rule.id}` makes a lasting pseudonym of restricted data: it stays attributable while the key lives",
@@ -85,9 +85,7 @@ def pseudonyms(examined: Examined) -> Findings:
             seen.add(rule.category)
             if len(seen) > 1:
                 message = f"purpose `{action.purpose}` joins values of {', '.join(f'`{each}`' for each in sorted(seen))}"
-                yield examined.warning(
-                    "shared-purpose", f"rules[{at}].action", message, "give each category a purpose of its own"
-                )
+                yield examined.doubt("shared-purpose", f"rules[{at}].action", message, "give each category a purpose of its own")
 
 
 def shortened(examined: Examined) -> Findings:
@@ -97,10 +95,10 @@ def shortened(examined: Examined) -> Findings:
         if isinstance(action, Mask) and _hides_nothing(action, rule.category):
             shown = action.keep_first + action.keep_last
             message = f"rule `{rule.id}` leaves {shown} characters, which is most of the value"
-            yield examined.warning("mask-hides-nothing", path, message, "keep 4 at most")
+            yield examined.doubt("mask-hides-nothing", path, message, "keep 4 at most")
         if isinstance(action, Truncate) and action.length and is_within(rule.category, CATEGORIES[Detector.EMAIL]):
             message = f"rule `{rule.id}` keeps the first characters of an e-mail address, which is the name in it"
-            yield examined.warning("truncates-email", path, message, "`hash` it, or `mask` it")
+            yield examined.doubt("truncates-email", path, message, "`hash` it, or `mask` it")
 
 
 def _hides_nothing(action: Mask, category: str) -> bool:
@@ -115,9 +113,7 @@ def categories(examined: Examined) -> Findings:
     written += [(f"retention[{at}].category", each.category or "user") for at, each in enumerate(examined.policy.retention)]
     for path, category in written:
         if not is_known(category):
-            yield examined.warning(
-                "unknown-category", path, f"`{category}` is not in the fideslang taxonomy", suggestion(category)
-            )
+            yield examined.doubt("unknown-category", path, f"`{category}` is not in the fideslang taxonomy", suggestion(category))
 
 
 def detectors(examined: Examined) -> Findings:
@@ -126,7 +122,7 @@ def detectors(examined: Examined) -> Findings:
     off = [detector for detector, terms in policy.detectors if terms.action is ActionKind.KEEP]
     unknown = policy.unknown_properties
     if len(off) == len(policy.detectors) and unknown.otherwise is Fallback.ALLOW:
-        yield examined.warning(
+        yield examined.doubt(
             "lets-everything-through",
             "detectors",
             "this gate lets everything through that no rule names: unknown properties are allowed and no detector is on",
@@ -136,7 +132,7 @@ def detectors(examined: Examined) -> Findings:
     for detector in off:
         if SENSITIVITIES.get(detector) is Sensitivity.RESTRICTED:
             message = f"the detector `{detector}` is off, and what it finds is restricted"
-            yield examined.warning(
+            yield examined.doubt(
                 "detector-off", f"detectors.{detector}", message, "`redact` it; use `allow` for what is harmless"
             )
 
@@ -147,7 +143,7 @@ def region(examined: Examined) -> Findings:
         return
     for at, rule in enumerate(examined.policy.rules):
         if is_within(rule.category, _PHONE) and rule.action.kind in (ActionKind.MASK, ActionKind.HASH, ActionKind.TOKENISE):
-            yield examined.warning(
+            yield examined.doubt(
                 "default-region",
                 f"rules[{at}]",
                 f"rule `{rule.id}` is about phone numbers, and numbers without a country code are read as those of the US",

@@ -18,7 +18,7 @@ def lists(examined: Examined) -> Findings:
     policy = examined.policy
     for at, glob in enumerate(policy.allowed_events):
         if any(event_covers(blocked, glob) for blocked in policy.blocked_events):
-            yield examined.error(
+            yield examined.fault(
                 "allowed-and-blocked",
                 f"events.allow[{at}]",
                 f"`{glob}` is allowed and blocked; blocked wins",
@@ -27,7 +27,7 @@ def lists(examined: Examined) -> Findings:
     unknown = policy.unknown_events
     if policy.allowed_events and unknown.otherwise is Fallback.ALLOW and not unknown.found:
         message = "`events.allow` has no effect, because unknown events are allowed"
-        yield examined.warning("allow-without-effect", "events.allow", message, "set `unknown_events: drop`")
+        yield examined.doubt("allow-without-effect", "events.allow", message, "set `unknown_events: drop`")
 
 
 def limited_rules(examined: Examined) -> Findings:
@@ -35,9 +35,7 @@ def limited_rules(examined: Examined) -> Findings:
     for at, rule in enumerate(examined.policy.rules):
         if rule.events and (why := _absent(examined, rule.events)):
             message = f"rule `{rule.id}` is limited to events that {why}"
-            yield examined.warning(
-                "rule-for-absent-event", f"rules[{at}].events", message, "remove the rule, or let the event in"
-            )
+            yield examined.doubt("rule-for-absent-event", f"rules[{at}].events", message, "remove the rule, or let the event in")
 
 
 def filters(examined: Examined) -> Findings:
@@ -46,10 +44,10 @@ def filters(examined: Examined) -> Findings:
     for at, each in enumerate(found):
         path = f"events.drop[{at}].id"
         if why := _absent(examined, each.events):
-            yield examined.warning("filter-never-reached", path, f"filter `{each.id}` is for events that {why}", "remove it")
+            yield examined.doubt("filter-never-reached", path, f"filter `{each.id}` is for events that {why}", "remove it")
         elif first := next((earlier for earlier in found[:at] if _implied(earlier, each)), None):
             message = f"filter `{each.id}` refuses nothing that `{first.id}` has not refused"
-            yield examined.warning("filter-never-reached", path, message, "remove it")
+            yield examined.doubt("filter-never-reached", path, message, "remove it")
 
 
 def purposes(examined: Examined) -> Findings:
@@ -57,7 +55,7 @@ def purposes(examined: Examined) -> Findings:
     for at, purpose in enumerate(examined.policy.consent.purposes):
         if why := _absent(examined, purpose.events):
             message = f"purpose `{purpose.name}` is served by events that {why}"
-            yield examined.warning("purpose-without-events", f"consent.purposes[{at}]", message, "correct its events")
+            yield examined.doubt("purpose-without-events", f"consent.purposes[{at}]", message, "correct its events")
 
 
 def _absent(examined: Examined, events: Sequence[str]) -> str:
@@ -81,9 +79,9 @@ def retention(examined: Examined) -> Findings:
         path = f"retention[{at}]"
         if each.category and not any(is_within(category, each.category) for category in known):
             message = f"`{each.id}` is about `{each.category}`, which no rule has"
-            yield examined.warning("retention-without-rule", f"{path}.category", message, "use the category of a rule")
+            yield examined.doubt("retention-without-rule", f"{path}.category", message, "use the category of a rule")
         elif each.events and (why := _absent(examined, each.events)):
-            yield examined.warning(
+            yield examined.doubt(
                 "retention-without-rule", f"{path}.events", f"`{each.id}` is about events that {why}", "remove it"
             )
 
@@ -95,7 +93,7 @@ def cases(examined: Examined) -> Findings:
     used.pop(ActionKind.KEEP, None)
     if not policy.cases:
         if used:
-            yield examined.warning(
+            yield examined.doubt(
                 "no-cases", "policy", "the policy carries no cases", "add `cases`: they are run before each activation"
             )
         return
@@ -103,7 +101,7 @@ def cases(examined: Examined) -> Findings:
     for kind, (at, rule_id) in sorted(used.items()):
         if kind not in shown:
             message = f"no case shows `{kind}`, which rule `{rule_id}` uses"
-            yield examined.warning("action-without-case", f"rules[{at}].action", message, "add a case to `cases`")
+            yield examined.doubt("action-without-case", f"rules[{at}].action", message, "add a case to `cases`")
 
 
 def _shown(examined: Examined, policy: Policy) -> set[str]:

@@ -38,7 +38,7 @@ def order(examined: Examined) -> Findings:
 def _dead(examined: Examined, at: int, rule: Rule, found: list[_Shadow]) -> Findings:
     others = sorted({each.by.id for each in found})
     by = ", ".join(f"`{each}`" for each in others)
-    report = examined.error if any(each.by.action != rule.action for each in found) else examined.warning
+    report = examined.fault if any(each.by.action != rule.action for each in found) else examined.doubt
     hint = "remove it: places and addresses obey `geolocation`" if found[0].standing else f"move it above {by}, or remove it"
     yield report("never-matches", f"rules[{at}].id", f"rule `{rule.id}` never matches: {by} decides first", hint)
 
@@ -47,10 +47,8 @@ def _partly(examined: Examined, at: int, rule: Rule, shadow: _Shadow) -> LintFin
     path = f"rules[{at}].properties[{shadow.index}]"
     name = f"`{shadow.pattern}` of rule `{rule.id}`"
     if shadow.standing or shadow.by.action == rule.action:
-        return examined.warning(
-            "partly-shadowed", path, f"{name} never matches: `{shadow.by.id}` decides first", "remove it here"
-        )
-    return examined.error(
+        return examined.doubt("partly-shadowed", path, f"{name} never matches: `{shadow.by.id}` decides first", "remove it here")
+    return examined.fault(
         "contradiction",
         path,
         f"{name} never matches: `{shadow.by.id}` decides first, and it says {shadow.by.action.kind}, not {rule.action.kind}",
@@ -90,7 +88,7 @@ def contradictions(examined: Examined) -> Findings:
             known = {segments(each) for each in earlier.properties}
             for i, pattern in enumerate(rule.properties):
                 if segments(pattern) in known:
-                    yield examined.warning(
+                    yield examined.doubt(
                         "contradiction",
                         f"rules[{at}].properties[{i}]",
                         f"`{pattern}` is under `{earlier.id}` ({earlier.action.kind}) and `{rule.id}` ({rule.action.kind}), "
