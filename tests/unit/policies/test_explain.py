@@ -45,7 +45,7 @@ from policies.pseudonym import PseudonymKey
 
 NAMES = ["a", "b", "Email", "$email", "phone", "zip", "ip", "$city", "alias", "distinct_id", "time", "items", "deep.zip"]
 PATTERNS = ["a", "b", "*mail", "a.b", "items[].zip", "zip", "*", "items.*", "ph?ne", "deep.zip"]
-ACTIONS = [Keep(), Drop(), DropEvent(), Quarantine(), Hash(), Mask(1, 1), Truncate(3), Redact()]
+ACTIONS = [Keep(), Drop(), Drop(), Drop(), DropEvent(), Quarantine(), Hash(), Mask(1, 1), Truncate(3), Redact()]
 CONTEXT = CheckContext(PseudonymKey(1, bytes(32)), "exposed")
 
 # Values that no policy, path or reason would hold by chance.
@@ -72,7 +72,7 @@ NESTED = st.recursive(
 def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     written = []
     for number in range(draw(st.integers(0, 6))):
-        scopes = tuple(draw(st.sets(st.sampled_from(Scope), min_size=1)))
+        scopes = draw(st.sampled_from([(Scope.EVENT,), (Scope.EVENT,), tuple(Scope), (Scope.PROFILE, Scope.GROUP)]))
         events = draw(st.sampled_from([(), ("E*",), ("F",)])) if scopes == (Scope.EVENT,) else ()
         action = draw(st.sampled_from(ACTIONS))
         properties = tuple(draw(st.sets(st.sampled_from(PATTERNS), min_size=1, max_size=2)))
@@ -91,11 +91,11 @@ POLICIES = st.builds(
     unknown_properties=st.builds(Unknown, st.sampled_from(Fallback)),
     unknown_events=st.builds(Unknown, st.sampled_from(Fallback)),
     allowed_events=st.just(("E*",)),
-    blocked_events=st.sampled_from([(), ("F",)]),
+    blocked_events=st.sampled_from([(), (), ("F",)]),
 )
 RECORDS = st.builds(
     Record,
-    st.sampled_from(Scope),
+    st.sampled_from([Scope.EVENT, Scope.EVENT, Scope.PROFILE]),
     st.sampled_from(["Ev", "F", "G"]),
     st.dictionaries(KEYS, NESTED, max_size=5),
     st.sampled_from([SubjectState.ACTIVE] * 4 + list(SubjectState)),
