@@ -49,32 +49,32 @@ rules:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "column", "words"),
-    [
-        ("policy: a\npolicy: b", 2, 1, "`policy` is already given in line 1"),
-        ("description: x", 1, 1, "`policy` is missing"),
-        ("policy: [a]", 1, 9, "must be text, not a list"),
-        ("policy: A b", 1, 9, "joined by dashes"),
-        ("- policy", 1, 1, "must be a mapping, not a list"),
-        ("policy: a\nrules: {}", 2, 8, "must be a list, not a mapping"),
-        ("policy: a\nrules: [drop]", 2, 9, "must be a mapping, not a single value"),
-        ("policy: a\ngeolocation: village", 2, 14, "unknown value `village`"),
-        ("policy: a\ndefault_region: usa", 2, 17, "country code"),
-        ("policy: a\ndetectors: {email: mask}", 2, 20, "needs a whole value"),
-        ("policy: a\n" + RULE + ", events: [x]}", 3, 89, "only events have names"),
-        ("policy: a\n" + RULE + ", scan: false}", 3, 87, "only a property that is kept"),
-        ("policy: a\n" + RULE.replace("x,", "distinct_id,") + "}", 3, 25, "belongs to the wire format"),
-        ("policy: a\n" + RULE.replace("x,", '"a[0].b",') + "}", 3, 25, "not a property path"),
-        ("policy: a\n" + RULE.replace("x,", "[],") + "}", 3, 25, "at least one property"),
-        ("policy: a\n" + RULE.replace("user,", "email,") + "}", 3, 38, "fideslang key"),
-        ("policy: a\n" + RULE.replace("drop", "truncate") + "}", 3, 75, "`truncate` needs settings"),
-        ("policy: a\n" + RULE.replace("drop", "{truncate: {length: -1}}") + "}", 3, 95, "whole number from 0"),
-        ("policy: a\n" + RULE.replace("drop", "{drop: {x: 1}}") + "}", 3, 82, "`drop` has no settings"),
-        ("policy: a\n" + RULE.replace("drop", "{mask: {}, drop: {}}") + "}", 3, 75, "must be one action"),
-        ("policy: a\ncases: [{name: x, properties: {}, expect: {verdict: fine}}]", 2, 53, "unknown value `fine`"),
-    ],
-)
+MISTAKES = [
+    ("policy: a\npolicy: b", 2, 1, "`policy` is already given in line 1"),
+    ("description: x", 1, 1, "`policy` is missing"),
+    ("policy: [a]", 1, 9, "must be text, not a list"),
+    ("policy: A b", 1, 9, "joined by dashes"),
+    ("- policy", 1, 1, "must be a mapping, not a list"),
+    ("policy: a\nrules: {}", 2, 8, "must be a list, not a mapping"),
+    ("policy: a\nrules: [drop]", 2, 9, "must be a mapping, not a single value"),
+    ("policy: a\ngeolocation: village", 2, 14, "unknown value `village`"),
+    ("policy: a\ndefault_region: usa", 2, 17, "country code"),
+    ("policy: a\ndetectors: {email: mask}", 2, 20, "needs a whole value"),
+    ("policy: a\n" + RULE + ", events: [x]}", 3, 89, "only events have names"),
+    ("policy: a\n" + RULE + ", scan: false}", 3, 87, "only a property that is kept"),
+    ("policy: a\n" + RULE.replace("x,", "distinct_id,") + "}", 3, 25, "belongs to the wire format"),
+    ("policy: a\n" + RULE.replace("x,", '"a[0].b",') + "}", 3, 25, "not a property path"),
+    ("policy: a\n" + RULE.replace("x,", "[],") + "}", 3, 25, "at least one property"),
+    ("policy: a\n" + RULE.replace("user,", "email,") + "}", 3, 38, "fideslang key"),
+    ("policy: a\n" + RULE.replace("drop", "truncate") + "}", 3, 75, "`truncate` needs settings"),
+    ("policy: a\n" + RULE.replace("drop", "{truncate: {length: -1}}") + "}", 3, 95, "whole number from 0"),
+    ("policy: a\n" + RULE.replace("drop", "{drop: {x: 1}}") + "}", 3, 82, "`drop` has no settings"),
+    ("policy: a\n" + RULE.replace("drop", "{mask: {}, drop: {}}") + "}", 3, 75, "must be one action"),
+    ("policy: a\ncases: [{name: x, properties: {}, expect: {verdict: fine}}]", 2, 53, "unknown value `fine`"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "column", "words"), MISTAKES)
 def test_a_mistake_names_its_place(text: str, line: int, column: int, words: str) -> None:
     assert [(one.line, one.column) for one in problems(text) if words in one.message] == [(line, column)]
 
