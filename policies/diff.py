@@ -316,7 +316,15 @@ def _fields(old: Any, new: Any) -> Iterator[str]:
     for each in fields(new):
         a, b = getattr(old, each.name), getattr(new, each.name)
         if a != b:
-            yield each.name if each.name in _UNTOLD else f"{each.name}: {written(a)} → {written(b)}"
+            yield each.name if each.name in _UNTOLD else f"{each.name}: {_change(a, b)}"
+
+
+def _change(old: Any, new: Any) -> str:
+    """A list by what came and went; anything else as it was and is."""
+    if isinstance(old, tuple) and isinstance(new, tuple) and set(old) != set(new):
+        came, went = ([str(each) for each in these if each not in those] for these, those in ((new, old), (old, new)))
+        return " ".join([*(f"+{each}" for each in came), *(f"-{each}" for each in went)])
+    return f"{written(old)} → {written(new)}"
 
 
 def _by_id(items: Iterable[Any]) -> dict[str, Any]:

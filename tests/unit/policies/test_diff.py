@@ -44,6 +44,8 @@ def test_rules_are_added_removed_changed_and_moved() -> None:
     assert moved.details == ("was after `b`", "is first")
     (changed,) = changes("rules:\n" + A, "rules:\n" + rule("a", "x", "hash"))
     assert str(changed) == "changed rule a [looser]: action: drop → hash"
+    (changed,) = changes("rules:\n" + rule("a", "[x, y]"), "rules:\n" + rule("a", "[y, z, w]"))
+    assert changed.details == ("properties: +z +w -x",)
 
 
 def test_what_depends_on_other_rules_is_not_judged() -> None:
