@@ -32,7 +32,7 @@ from policies.model import (
     Truncate,
     Unknown,
 )
-from policies.patterns import events_meet, paths_meet
+from policies.patterns import Patterns, TooMuch
 
 T = TypeVar("T")
 
@@ -93,10 +93,11 @@ _SEVERAL = frozenset({"rule", "detector", "case"})
 
 def _rules(before: Policy, after: Policy) -> Iterator[Item]:
     old, new = {rule.id: rule for rule in before.rules}, {rule.id: rule for rule in after.rules}
+    patterns = Patterns()
     moved = _moved([each for each in old if each in new], [each for each in new if each in old])
     for rule_id, rule in new.items():
         if rule_id not in old:
-            yield Item("rule", rule_id, Change.ADDED, _said(rule), _of_new_rule(rule, after, before.unknown_properties))
+            yield Item("rule", rule_id, Change.ADDED, _said(rule), _of_new_rule(patterns, rule, after, before.unknown_properties))
             continue
         if old[rule_id] != rule:
             yield Item("rule", rule_id, Change.CHANGED, tuple(_fields(old[rule_id], rule)), _of_rule(old[rule_id], rule))
@@ -105,7 +106,11 @@ def _rules(before: Policy, after: Policy) -> Iterator[Item]:
     for rule_id, rule in old.items():
         if rule_id not in new:
             yield Item(
-                "rule", rule_id, Change.REMOVED, _said(rule), _opposite(_of_new_rule(rule, before, after.unknown_properties))
+                "rule",
+                rule_id,
+                Change.REMOVED,
+                _said(rule),
+                _opposite(_of_new_rule(patterns, rule, before, after.unknown_properties)),
             )
 
 
@@ -124,19 +129,22 @@ def _said(rule: Rule) -> tuple[str, ...]:
     return (f"{written(rule.action)} on {', '.join(rule.properties)}",)
 
 
-def _of_new_rule(rule: Rule, policy: Policy, unknown: Unknown) -> Direction | None:
+def _of_new_rule(patterns: Patterns, rule: Rule, policy: Policy, unknown: Unknown) -> Direction | None:
     """A rule that meets no other decides where ``unknown_properties`` decided before."""
-    if any(other is not rule and _rules_meet(rule, other) for other in policy.rules) or unknown.found:
+    try:
+        if unknown.found or any(other is not rule and _rules_meet(patterns, rule, other) for other in policy.rules):
+            return None
+    except TooMuch:
         return None
     otherwise = {Fallback.ALLOW: ActionKind.KEEP, Fallback.QUARANTINE: ActionKind.QUARANTINE, Fallback.DROP: ActionKind.DROP}
     return _by_rank(_RANK[otherwise[unknown.otherwise]], _RANK[rule.action.kind])
 
 
-def _rules_meet(one: Rule, other: Rule) -> bool:
+def _rules_meet(patterns: Patterns, one: Rule, other: Rule) -> bool:
     return (
         bool(set(one.scopes) & set(other.scopes))
-        and events_meet(one.events, other.events)
-        and any(paths_meet(first, second) for first in one.properties for second in other.properties)
+        and patterns.events_meet(one.events, other.events)
+        and any(patterns.paths_meet(first, second) for first in one.properties for second in other.properties)
     )
 
 

@@ -152,13 +152,14 @@ class _Notes:
 class _NotingWalk(Walk):
     """The walk of the gate, which notes what it does and goes on where the gate would refuse the record."""
 
-    __slots__ = ("_inside", "_notes", "_rules")
+    __slots__ = ("_inside", "_known", "_notes", "_rules")
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         super().__init__(terms, context, record)
         self._inside: list[tuple[Place, str]] = []
         self._rules: dict[tuple[str, str | None, tuple[Considered, ...]], None] = {}
         self._notes: dict[str, _Notes] = {}
+        self._known: dict[Place, tuple[Considered, ...]] = {}
 
     def note_name(self, name: str) -> None:
         """Walk the name of the record."""
@@ -195,7 +196,7 @@ class _NotingWalk(Walk):
     def _value(self, place: Place, value: Any, path: str, depth: int, known: bool = False) -> Any:
         shown = _collapsed(path)
         if place.role is Role.PLAIN:
-            self._rules.setdefault((shown, None, tuple(self._considered(place))))
+            self._rules.setdefault((shown, None, self._considered(place)))
         self._inside.append((place, shown))
         try:
             return super()._value(place, value, path, depth, known)
@@ -220,8 +221,14 @@ class _NotingWalk(Walk):
     def _at(self, path: str) -> _Notes:
         return self._notes.setdefault(_collapsed(path), _Notes())
 
-    def _considered(self, place: Place) -> list[Considered]:
+    def _considered(self, place: Place) -> tuple[Considered, ...]:
         """Every rule whose patterns name the place, in order of precedence, then the one it inherits."""
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = tuple(self._ranked(place))
+        return found
+
+    def _ranked(self, place: Place) -> list[Considered]:
         named: Mapping[Scope, tuple[Governing, ...]] = {
             scope: self._terms.classifier.candidates(place.path, scope) for scope in Scope
         }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
 from policies.gate import Gate
 from policies.located import Positions, position
 from policies.model import Fallback, Policy
+from policies.patterns import Patterns, is_wild
 
 
 class Severity(StrEnum):
@@ -22,7 +23,7 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True, order=True)
 class LintFinding:
     """One finding. ``line`` and ``column`` count from 1, 0 when the policy has no text; ``path`` is like
-    ``rules[2].action``; ``code`` is stable and explained in docs/policy.md."""
+    ``rules[2].action``; ``code`` is stable and explained in docs/living-with-policies.md."""
 
     line: int
     column: int
@@ -44,6 +45,7 @@ class Examined:
     policy: Policy
     positions: Positions
     gate: Gate
+    patterns: Patterns = field(default_factory=Patterns)
 
     def fault(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
         """A finding that stands in the way of activation."""
@@ -52,6 +54,11 @@ class Examined:
     def doubt(self, code: str, path: str, message: str, hint: str = "") -> LintFinding:
         """A finding to look at."""
         return LintFinding(*position(self.positions, path), path, code, Severity.WARNING, message, hint)
+
+    @cached_property
+    def globs(self) -> int:
+        """How many property patterns have wildcards."""
+        return sum(is_wild(each) for rule in self.policy.rules for each in rule.properties)
 
     @cached_property
     def lists_events(self) -> bool:

@@ -1,6 +1,7 @@
 """What is probably wrong with a policy although the language allows it. Nothing here is run at check time.
 
-Each check is a function from ``Examined`` to findings; docs/policy.md explains every code, and a test compares the two.
+Each check is a function from ``Examined`` to findings; docs/living-with-policies.md explains every code, and a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from policies.gate import Gate
 from policies.load import load_located
 from policies.located import Positions
 from policies.model import Policy
+from policies.patterns import TooMuch
 
 _CHECKS: tuple[Callable[[Examined], Findings], ...] = (
     lint_order.order,
@@ -54,6 +56,7 @@ CODES = frozenset(
         "retention-without-rule",
         "no-cases",
         "action-without-case",
+        "lint-incomplete",
     }
 )
 """Every code that a finding may have."""
@@ -63,7 +66,15 @@ def lint(policy: Policy, positions: Positions | None = None, gate: Gate | None =
     """Every finding about ``policy``, in reading order. ``positions`` are those of ``load_located``; ``gate`` is the
     compiled policy, if there is one already. Raises PolicyInvalid for a hand-built policy that cannot be compiled."""
     examined = Examined(policy, positions or {}, gate or compile_policy(policy))
-    return tuple(sorted({finding for check in _CHECKS for finding in check(examined)}))
+    found: set[LintFinding] = set()
+    for check in _CHECKS:
+        try:
+            found.update(check(examined))
+        except TooMuch:
+            found.add(
+                examined.doubt("lint-incomplete", "policy", "the policy has too many patterns to compare", "lint parts of it")
+            )
+    return tuple(sorted(found))
 
 
 def lint_text(text: str) -> tuple[LintFinding, ...]:

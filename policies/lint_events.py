@@ -10,14 +10,13 @@ from policies.classify import IDENTITY_EVENTS
 from policies.detect import CATEGORIES
 from policies.findings import Examined, Findings
 from policies.model import ActionKind, DropFilter, Fallback, Policy
-from policies.patterns import event_covers, events_cover, events_meet
 
 
 def lists(examined: Examined) -> Findings:
     """Events that are both allowed and blocked, and lists without effect."""
     policy = examined.policy
     for at, glob in enumerate(policy.allowed_events):
-        if any(event_covers(blocked, glob) for blocked in policy.blocked_events):
+        if any(examined.patterns.event_covers(blocked, glob) for blocked in policy.blocked_events):
             yield examined.fault(
                 "allowed-and-blocked",
                 f"events.allow[{at}]",
@@ -45,7 +44,7 @@ def filters(examined: Examined) -> Findings:
         path = f"events.drop[{at}].id"
         if why := _absent(examined, each.events):
             yield examined.doubt("filter-never-reached", path, f"filter `{each.id}` is for events that {why}", "remove it")
-        elif first := next((earlier for earlier in found[:at] if _implied(earlier, each)), None):
+        elif first := next((earlier for earlier in found[:at] if _implied(examined, earlier, each)), None):
             message = f"filter `{each.id}` refuses nothing that `{first.id}` has not refused"
             yield examined.doubt("filter-never-reached", path, message, "remove it")
 
@@ -61,15 +60,15 @@ def purposes(examined: Examined) -> Findings:
 def _absent(examined: Examined, events: Sequence[str]) -> str:
     """Why none of these events ever arrives, or nothing."""
     policy = examined.policy
-    if policy.blocked_events and events_cover(policy.blocked_events, events):
+    if policy.blocked_events and examined.patterns.events_cover(policy.blocked_events, events):
         return "are all blocked"
-    if examined.lists_events and not events_meet((*policy.allowed_events, *IDENTITY_EVENTS), events):
+    if examined.lists_events and not examined.patterns.events_meet((*policy.allowed_events, *IDENTITY_EVENTS), events):
         return "are not in `events.allow`"
     return ""
 
 
-def _implied(earlier: DropFilter, later: DropFilter) -> bool:
-    return events_cover(earlier.events, later.events) and set(earlier.where) <= set(later.where)
+def _implied(examined: Examined, earlier: DropFilter, later: DropFilter) -> bool:
+    return set(earlier.where) <= set(later.where) and examined.patterns.events_cover(earlier.events, later.events)
 
 
 def retention(examined: Examined) -> Findings:

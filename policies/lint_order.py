@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policies.classify import Governing
 from policies.findings import Examined, Findings, LintFinding
-from policies.geolocate import standing_rules
-from policies.model import Rule, Scope
-from policies.patterns import events_cover, events_meet, path_covers, segments
+from policies.model import Reason, Rule, Scope
+from policies.patterns import example, is_wild, segments
+
+# What asking the gate for a path costs in comparisons, for each glob of the policy, when all of them nearly match.
+_DEAR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,8 @@ class _Shadow:
 
 def order(examined: Examined) -> Findings:
     """Rules and patterns of which an earlier rule leaves nothing."""
-    rules = examined.policy.rules
-    standing = tuple(rule for rule, _ in standing_rules(examined.policy.geolocation))
-    for at, rule in enumerate(rules):
-        earlier = (*((each, True) for each in standing), *((each, False) for each in rules[:at]))
-        found = [
-            shadow for i, pattern in enumerate(rule.properties) if (shadow := _shadow(i, pattern, rule, earlier)) is not None
-        ]
+    for at, rule in enumerate(examined.policy.rules):
+        found = [shadow for i, pattern in enumerate(rule.properties) if (shadow := _shadow(examined, at, i, pattern)) is not None]
         if len(found) == len(rule.properties) > 0:
             yield from _dead(examined, at, rule, found)
         else:
@@ -56,23 +54,38 @@ def _partly(examined: Examined, at: int, rule: Rule, shadow: _Shadow) -> LintFin
     )
 
 
-def _shadow(index: int, pattern: str, rule: Rule, earlier: tuple[tuple[Rule, bool], ...]) -> _Shadow | None:
+def _shadow(examined: Examined, at: int, index: int, pattern: str) -> _Shadow | None:
     """The earlier rules that leave nothing of a pattern in any of its scopes; the last of them is named."""
-    last: tuple[Rule, bool] | None = None
-    for scope in rule.scopes:
-        found = next((each for each in earlier if _decides(each[0], scope, pattern, rule)), None)
-        if found is None:
+    last: Governing | None = None
+    scopes = set(examined.policy.rules[at].scopes)
+    for scope in Scope:
+        if scope not in scopes:
+            continue
+        last = _decides(examined, at, pattern, scope)
+        if last is None:
             return None
-        last = found
-    return None if last is None else _Shadow(index, pattern, *last)
+        if scopes <= set(last.rule.scopes):
+            break
+    return None if last is None else _Shadow(index, pattern, last.rule, last.reason is not Reason.CLASSIFIED)
 
 
-def _decides(first: Rule, scope: Scope, pattern: str, rule: Rule) -> bool:
-    return (
-        scope in first.scopes
-        and any(path_covers(each, pattern) for each in first.properties)
-        and events_cover(first.events, rule.events)
-    )
+def _decides(examined: Examined, at: int, pattern: str, scope: Scope) -> Governing | None:
+    """The first rule before the one at ``at`` that decides all of what a pattern names."""
+    rule = examined.policy.rules[at]
+    examined.patterns.spend(_DEAR * examined.globs)
+    # The gate itself knows who names an example of the pattern: whoever covers the pattern is among them.
+    for entry in examined.gate.terms.classifier.candidates(example(pattern), scope):
+        if entry.rule is rule or entry.rule.id == rule.id:
+            break
+        if _all_named(examined, entry.rule, pattern) and examined.patterns.events_cover(entry.rule.events, rule.events):
+            return entry
+    return None
+
+
+def _all_named(examined: Examined, by: Rule, pattern: str) -> bool:
+    if not is_wild(pattern):
+        return True
+    return any(examined.patterns.path_covers(each, pattern) for each in by.properties if is_wild(each))
 
 
 def contradictions(examined: Examined) -> Findings:
@@ -81,28 +94,34 @@ def contradictions(examined: Examined) -> Findings:
     An exception, which covers less than the rule it stands above, is no contradiction.
     """
     rules = examined.policy.rules
+    owners: dict[tuple[str, ...], list[int]] = {}
     for at, rule in enumerate(rules):
-        for earlier in rules[:at]:
-            if earlier.action == rule.action or not _cross(earlier, rule):
-                continue
-            known = {segments(each) for each in earlier.properties}
-            for i, pattern in enumerate(rule.properties):
-                if segments(pattern) in known:
-                    yield examined.doubt(
-                        "contradiction",
-                        f"rules[{at}].properties[{i}]",
-                        f"`{pattern}` is under `{earlier.id}` ({earlier.action.kind}) and `{rule.id}` ({rule.action.kind}), "
-                        f"and where both apply `{earlier.id}` decides",
-                        "let their scopes and events differ",
-                    )
+        for i, pattern in enumerate(rule.properties):
+            known = owners.setdefault(segments(pattern), [])
+            for before in known:
+                earlier = rules[before]
+                if earlier.action != rule.action and _cross(examined, earlier, rule):
+                    yield _meeting(examined, f"rules[{at}].properties[{i}]", pattern, earlier, rule)
+            if at not in known:
+                known.append(at)
 
 
-def _cross(one: Rule, other: Rule) -> bool:
+def _meeting(examined: Examined, path: str, pattern: str, earlier: Rule, rule: Rule) -> LintFinding:
+    return examined.doubt(
+        "contradiction",
+        path,
+        f"`{pattern}` is under `{earlier.id}` ({earlier.action.kind}) and `{rule.id}` ({rule.action.kind}), "
+        f"and where both apply `{earlier.id}` decides",
+        "let their scopes and events differ",
+    )
+
+
+def _cross(examined: Examined, one: Rule, other: Rule) -> bool:
     """Whether two rules meet in scope and events, and neither covers the other."""
-    if not set(one.scopes) & set(other.scopes) or not events_meet(one.events, other.events):
+    if not set(one.scopes) & set(other.scopes) or not examined.patterns.events_meet(one.events, other.events):
         return False
-    return not (_wider(one, other) or _wider(other, one))
+    return not (_wider(examined, one, other) or _wider(examined, other, one))
 
 
-def _wider(one: Rule, other: Rule) -> bool:
-    return set(one.scopes) >= set(other.scopes) and events_cover(one.events, other.events)
+def _wider(examined: Examined, one: Rule, other: Rule) -> bool:
+    return set(one.scopes) >= set(other.scopes) and examined.patterns.events_cover(one.events, other.events)

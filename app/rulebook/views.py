@@ -12,7 +12,7 @@ from flask_smorest import Blueprint
 
 from app.access.roles import Permission
 from app.audit.entry import iso
-from app.errors import Conflict
+from app.errors import Conflict, InvalidInput
 from app.http import api_blueprint, caller, json_response, needs, public, services
 from app.rulebook import history, schemas
 from app.rulebook.question import read_question
@@ -132,7 +132,10 @@ def compare(before: int, after: int) -> dict[str, Any]:
 @needs(Permission.POLICY_READ)
 def explained() -> Response:
     """Explain what a version does with one record. The register is not asked: say in `state` what it knows."""
-    asked = read_question(request.get_data(cache=False), services().clock())
+    body, longest = request.get_data(cache=False), services().ingest.limits.record_bytes
+    if len(body) > longest:
+        raise InvalidInput("the record is longer than ingest takes", field="body", remedy=f"send at most {longest} bytes")
+    asked = read_question(body, services().clock())
     project_id, rulebook = caller().project.id, services().rulebook
     with services().database.read() as tx:
         chosen = rulebook.active(tx, project_id) if asked.version is None else rulebook.gate(tx, project_id, asked.version)

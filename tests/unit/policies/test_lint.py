@@ -90,7 +90,17 @@ def test_a_finding_and_its_near_miss(code: str, text: str, line: int, error: boo
 
 
 def test_every_code_has_a_row_and_no_other() -> None:
-    assert {row[0] for row in TABLE} == CODES
+    assert {row[0] for row in TABLE} | {"lint-incomplete"} == CODES
+
+
+def test_a_policy_of_hostile_size_is_linted_in_part() -> None:
+    globs, hostile = (
+        "[" + ", ".join(f'"{form.format(number)}"' for number in range(1_000)) + "]" for form in ("*a{:04}*b*a*", "*{:04}a*b*a*")
+    )
+    assert len(found(RULES + rule("a", globs) + rule("b", hostile), "lint-incomplete")) == 1
+    events, more = ("[" + ", ".join(f"'*{n:04}*{tail}*'" for n in range(1_500)) + "]" for tail in ("a", "aa"))
+    first, second = (rule(name, "x", more=f", scope: event, events: {each}") for name, each in (("a", events), ("b", more)))
+    assert len(found(RULES + first + second, "lint-incomplete")) == 1
 
 
 def test_several_findings_come_at_once_in_reading_order() -> None:
