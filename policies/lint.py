@@ -15,7 +15,7 @@ from policies.gate import Gate
 from policies.load import load_located
 from policies.located import Positions
 from policies.model import Policy
-from policies.patterns import TooMuch
+from policies.patterns import BUDGET, Patterns, TooMuch
 
 _CHECKS: tuple[Callable[[Examined], Findings], ...] = (
     lint_order.order,
@@ -62,10 +62,12 @@ CODES = frozenset(
 """Every code that a finding may have."""
 
 
-def lint(policy: Policy, positions: Positions | None = None, gate: Gate | None = None) -> tuple[LintFinding, ...]:
+def lint(
+    policy: Policy, positions: Positions | None = None, gate: Gate | None = None, *, budget: int = BUDGET
+) -> tuple[LintFinding, ...]:
     """Every finding about ``policy``, in reading order. ``positions`` are those of ``load_located``; ``gate`` is the
-    compiled policy, if there is one already. Raises PolicyInvalid for a hand-built policy that cannot be compiled."""
-    examined = Examined(policy, positions or {}, gate or compile_policy(policy))
+    compiled policy, if there is one already; ``budget`` bounds the comparison of patterns. Raises PolicyInvalid for a hand-built policy that cannot be compiled."""
+    examined = Examined(policy, positions or {}, gate or compile_policy(policy), Patterns(budget))
     found: set[LintFinding] = set()
     for check in _CHECKS:
         try:

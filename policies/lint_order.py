@@ -10,7 +10,7 @@ from policies.model import Reason, Rule, Scope
 from policies.patterns import example, is_wild, segments
 
 # What asking the gate for a path costs in comparisons, for each glob of the policy, when all of them nearly match.
-_DEAR = 3
+_DEAR = 6
 
 
 @dataclass(frozen=True, slots=True)

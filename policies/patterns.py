@@ -15,8 +15,9 @@ from policies.text import folded_name
 
 _WILD = "*?"
 _RUN = re.compile(r"[*?]{2,}")
-# Pairs of characters looked at, or what costs as much; a few seconds of work.
-_BUDGET = 8_000_000
+BUDGET = 8_000_000
+"""Pairs of characters looked at, or what costs as much: some seconds of work."""
+
 # What stands for a wildcard in a path that a pattern matches: letters that no name has.
 _EXAMPLES = {"*": "\ue000\ue001", "?": "\ue000"}
 
@@ -30,7 +31,7 @@ class Patterns:
 
     __slots__ = ("_left",)
 
-    def __init__(self, budget: int = _BUDGET) -> None:
+    def __init__(self, budget: int = BUDGET) -> None:
         """Start with the whole budget."""
         self._left = budget
 

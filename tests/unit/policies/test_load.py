@@ -141,3 +141,49 @@ def test_a_policy_built_by_hand_is_held_to_the_same_rules() -> None:
     with pytest.raises(PolicyInvalid) as caught:
         compile_policy(Policy("x", rules=(twice, twice), detectors=(), default_region="?"))
     assert len(caught.value.problems) == 4 + len(Detector)
+
+
+MISSPELT = [
+    ("conset: {}", "consent"),
+    ("retenion: []", "retention"),
+    ("detectors: {nationl_id: drop}", "national_id"),
+    ("detectors: {card: {acton: drop}}", "action"),
+    ("detectors: {card: {confidense: 1}}", "confidence"),
+    ("events: {blok: [a]}", "block"),
+    ("events: {drop: [{id: a, wher: []}]}", "where"),
+    ("events: {drop: [{id: a, where: [{proprty: x, is: 1}]}]}", "property"),
+    ("events: {drop: [{id: a, where: [{property: x, contain: y}]}]}", "contains"),
+    ("consent: {defalt: opted_in}", "default"),
+    ("consent: {default: optd_in}", "opted_in"),
+    ("consent: {signls: gpc}", "signals"),
+    ("consent: {purposes: [{id: a, event: x}]}", "events"),
+    ("retention: [{id: a, categry: user, days: 3}]", "category"),
+    ("geolocation: contry", "country"),
+    ("unknown_properties: {otherwize: allow}", "otherwise"),
+    ("unknown_events: {otherwise: alow}", "allow"),
+    (RULE.replace("drop", "{genralise: {date: month}}") + "}", "generalise"),
+    (RULE.replace("drop", "{generalise: {dat: month}}") + "}", "date"),
+    (RULE.replace("drop", "{generalise: {date: mnth}}") + "}", "month"),
+    (RULE.replace("drop", "{hash: {perod: day}}") + "}", "period"),
+    (RULE.replace("drop", "{hash: {period: dya}}") + "}", "day"),
+    (RULE.replace("drop", "{tokenise: {purpos: x}}") + "}", "purpose"),
+    (RULE.replace("drop", "{replace: {wth: x}}") + "}", "with"),
+    (RULE.replace("drop", "encript") + "}", "encrypt"),
+    ("cases: [{name: a, event: b, properties: {}, expect: {verdct: pass}}]", "verdict"),
+    ("cases: [{name: a, event: b, propertis: {}, expect: {verdict: pass}}]", "properties"),
+    ("cases: [{name: a, event: b, properties: {}, state: optd_out, expect: {verdict: pass}}]", "opted_out"),
+    ("cases: [{name: a, event: b, properties: {}, signals: [gcp], expect: {verdict: pass}}]", "gpc"),
+]
+
+
+@pytest.mark.parametrize(("text", "meant"), MISSPELT)
+def test_every_key_and_word_is_guessed(text: str, meant: str) -> None:
+    assert f"did you mean `{meant}`?" in {each.hint for each in problems(f"policy: a\n{text}")}
+    assert all(each.line == 2 or "rules" in text for each in problems(f"policy: a\n{text}"))
+
+
+def test_mistakes_in_every_part_are_told_at_once() -> None:
+    text = "policy: a\n" + "\n".join(
+        text for text, _ in (MISSPELT[0], MISSPELT[2], MISSPELT[5], MISSPELT[14], MISSPELT[15], MISSPELT[17])
+    )
+    assert {each.line for each in problems(text)} >= {2, 3, 4, 5, 6, 8}
