@@ -65,8 +65,11 @@ CODES = frozenset(
 def lint(
     policy: Policy, positions: Positions | None = None, gate: Gate | None = None, *, budget: int = BUDGET
 ) -> tuple[LintFinding, ...]:
-    """Every finding about ``policy``, in reading order. ``positions`` are those of ``load_located``; ``gate`` is the
-    compiled policy, if there is one already; ``budget`` bounds the comparison of patterns. Raises PolicyInvalid for a hand-built policy that cannot be compiled."""
+    """Every finding about ``policy``, in reading order.
+
+    ``positions`` are those of ``load_located``; ``gate`` is the compiled policy, if there is one already; ``budget`` bounds
+    the comparison of patterns. Raises PolicyInvalid for a hand-built policy that cannot be compiled.
+    """
     examined = Examined(policy, positions or {}, gate or compile_policy(policy), Patterns(budget))
     found: set[LintFinding] = set()
     for check in _CHECKS:
