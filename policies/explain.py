@@ -207,7 +207,7 @@ class _NotingWalk(Walk):
 
     def _replacement(self, finding: Finding, path: str) -> str:
         found = self._at(path).found
-        confidence = float(getattr(finding, "confidence", 1.0))
+        confidence = finding.confidence
         action = self._terms.detectors[finding.detector].action
         if finding.detector not in found or found[finding.detector].confidence < confidence:
             found[finding.detector] = Found(finding.detector, action, confidence)
