@@ -106,6 +106,12 @@ def test_every_change_is_in_the_log_with_what_it_changes(tenant: Tenant) -> None
     assert all(isinstance(each, str) for each in facts.values())
 
 
+def test_activating_and_rolling_back_need_no_body(tenant: Tenant) -> None:
+    version = drafted(tenant, policy())
+    assert ask(tenant, "POST", f"/{version}/activate").status_code == 200
+    assert ask(tenant, "POST", "/rollback").json["version"] == 1
+
+
 def test_activating_what_is_active_changes_nothing(tenant: Tenant) -> None:
     before = len(entries(tenant))
     assert activated(tenant, 1).json["active"] is True
