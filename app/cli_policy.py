@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -99,8 +100,7 @@ def explain_command(
         gate = _gate(
             file.read_text(encoding="utf-8", errors="replace") if file else library.text(first_start.DEFAULT_POLICY), file
         )
-    context = CheckContext(context.pseudonyms, tokens=context.tokens, signals=asked.signals)
-    found = explain(gate, asked.record, context)
+    found = explain(gate, asked.record, replace(context, signals=asked.signals))
     _print_json(found.as_json()) if as_json else click.echo(told(found))
 
 
@@ -270,7 +270,7 @@ def _gate_of(settings: Settings, project_id: int, version: int | None) -> tuple[
         project_by_id(tx, project_id)
         rulebook = services.rulebook
         chosen = rulebook.active(tx, project_id) if version is None else rulebook.gate(tx, project_id, version)
-        return chosen.gate, CheckContext(services.keyring.of(tx, project_id).pseudonym)
+        return chosen.gate, services.keyring.of(tx, project_id).check_context(now_ms())
 
 
 def _gate_text(settings: Settings, name: str, project_id: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,6 @@ from app.rulebook.question import read_question
 from app.rulebook.review import Review, review
 from app.rulebook.service import PolicyVersion
 from policies import library
-from policies.context import CheckContext
 from policies.explain import explain
 from policies.jsonschema import policy_schema
 from policies.load import load
@@ -140,7 +140,8 @@ def explained() -> Response:
     with services().database.read() as tx:
         chosen = rulebook.active(tx, project_id) if asked.version is None else rulebook.gate(tx, project_id, asked.version)
         keys = services().keyring.of(tx, project_id)
-    told = explain(chosen.gate, asked.record, CheckContext(keys.pseudonym, signals=asked.signals))
+    context = replace(keys.check_context(services().clock()), signals=asked.signals)
+    told = explain(chosen.gate, asked.record, context)
     return json_response({"version": chosen.version, **told.as_json()})
 
 
