@@ -230,7 +230,7 @@ class _NotingWalk(Walk):
 
     def _ranked(self, place: Place) -> list[Considered]:
         named: Mapping[Scope, tuple[Governing, ...]] = {
-            scope: self._terms.classifier.candidates(place.path, scope) for scope in Scope
+            scope: self._terms.classifier.candidates(place.path, scope, place.words) for scope in Scope
         }
         here = {entry.index for entry in named[place.scope]}
         every = {entry.index: entry for entries in named.values() for entry in entries}

@@ -8,6 +8,7 @@ from policies.classify import Governing
 from policies.findings import Examined, Findings, LintFinding
 from policies.model import Reason, Rule, Scope
 from policies.patterns import example, is_wild, segments
+from policies.text import joined_name
 
 # What asking the gate for a path costs in comparisons, for each glob of the policy, when all of them nearly match.
 _DEAR = 6
@@ -74,7 +75,12 @@ def _decides(examined: Examined, at: int, pattern: str, scope: Scope) -> Governi
     rule = examined.policy.rules[at]
     examined.patterns.spend(_DEAR * examined.globs)
     # The gate itself knows who names an example of the pattern: whoever covers the pattern is among them.
-    for entry in examined.gate.terms.classifier.candidates(example(pattern), scope):
+    classifier, path = examined.gate.terms.classifier, example(pattern)
+    # Written without a sign between its words, a name must find the same rule.
+    also = {entry.index for entry in classifier.candidates(".".join(map(joined_name, path.split("."))), scope)}
+    for entry in classifier.candidates(path, scope):
+        if entry.index not in also:
+            continue
         if entry.rule is rule or entry.rule.id == rule.id:
             break
         if _all_named(examined, entry.rule, pattern) and examined.patterns.events_cover(entry.rule.events, rule.events):
