@@ -22,6 +22,7 @@ from policies.model import (
 )
 from policies.patterns import segments
 
+_SPECIAL = "special category data"
 _PHONE = "user.contact.phone_number"
 _CARD = "user.financial.credit_card"
 # Names that say what they hold, by their last words, and the detector that would see it in a value.
@@ -38,7 +39,7 @@ _RESTRICTED_NAMES: tuple[tuple[re.Pattern[str], str, Detector | None], ...] = tu
         (r".*(?:credit|debit)_?card|card_?(?:number|no)|pan|.*card_?number", "a payment card", Detector.CARD),
         (r"iban|bank_?account|account_?number", "a bank account", Detector.IBAN),
         (r"passport(?:_?(?:number|no))?|national_?id|tax_?id|drivers?_?licen[cs]e", "an identity document", Detector.NATIONAL_ID),
-        (r"diagnos[ie]s|medical_?record|health_?condition|religion|ethnicity|sexual_?orientation", "special category data", None),
+        (r"diagnos[ie]s|medical_?record|health_?condition|religion|ethnicity|sexual_?orientation", _SPECIAL, None),
     )
 )
 _MUCH = 10
@@ -62,7 +63,8 @@ def _kept_name(examined: Examined, path: str, rule: Rule, pattern: str, on: set[
     for form, what, detector in _RESTRICTED_NAMES:
         if form.fullmatch(name):
             read = rule.scan and detector in on
-            report = examined.doubt if read else examined.fault
+            # What somebody's health or belief is may be the very purpose of a policy; a password never is.
+            report = examined.doubt if read or what == _SPECIAL else examined.fault
             hint = "a detector still reads it; better drop it" if read else "drop it: no detector will find it in the value"
             yield report("keeps-restricted", path, f"rule `{rule.id}` keeps `{pattern}`, by its name {what}", hint)
             return
