@@ -15,6 +15,7 @@ from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.events.placement import EventStores
+from app.identity import fence
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
@@ -72,7 +73,7 @@ def bootstrap(
     stores = stores or EventStores()
     keyring = Keyring(master_key)
     audit = AuditLog(database)
-    rulebook = Rulebook(audit, clock)
+    rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     access = Access(master_key, keyring, audit, clock)
     return Services(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,8 +12,9 @@ from app import first_start
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
-from app.bootstrap import Services, bootstrap
+from app.bootstrap import bootstrap
 from app.cli_keys import keys
+from app.cli_policy import policy
 from app.database import Database, migrate
 from app.embedded import plan_queue
 from app.errors import PortcullisError, Unavailable
@@ -23,9 +23,6 @@ from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
 from policies import library
-from policies.compile import compile_policy
-from policies.errors import PolicyError
-from policies.load import load
 
 _ACTOR = "cli"
 
@@ -260,66 +257,7 @@ def credential_revoke(settings: Settings, principal_id: str) -> None:
     click.echo("revoked")
 
 
-# --- policies --------------------------------------------------------------------------------------------------------
-
-
-@cli.group()
-def policy() -> None:
-    """Policies: check a file, add a version, put one in force."""
-
-
-def _policy_text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace")
-
-
-_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-
-
-@policy.command(name="lint")
-@_FILE
-def policy_lint(file: Path) -> None:
-    """Check a policy file; every mistake is listed with its line. Exits 1 when there is one."""
-    try:
-        compile_policy(load(_policy_text(file)))
-    except PolicyError as refused:
-        for each in getattr(refused, "problems", ()):
-            hint = f" ({each.hint})" if each.hint else ""
-            click.echo(f"{file}:{each.line}:{each.column}: {each.message}{hint}", err=True)
-        sys.exit(1)
-    click.echo(f"{file}: good")
-
-
-@policy.command(name="list")
-@click.argument("project_id", type=int)
-@click.pass_obj
-def policy_list(settings: Settings, project_id: int) -> None:
-    """Every version of a project's policy, newest first."""
-    services = bootstrap(settings)
-    with services.database.read() as tx:
-        project_by_id(tx, project_id)
-        for each in services.rulebook.versions(tx, project_id):
-            click.echo(f"{each.version}\t{each.name}\t{each.digest[:12]}\t{'active' if each.active else ''}")
-
-
-@policy.command(name="activate")
-@click.argument("project_id", type=int)
-@_FILE
-@click.pass_obj
-def policy_activate(settings: Settings, project_id: int, file: Path) -> None:
-    """Add a policy file as a new version and put it in force."""
-    services = bootstrap(settings)
-    with services.database.write() as tx:
-        project_by_id(tx, project_id)
-        made = _added(services, tx, project_id, _policy_text(file))
-        services.rulebook.activate(tx, project_id, made, actor=_ACTOR)
-    click.echo(f"version {made} is in force")
-
-
-def _added(services: Services, tx: Any, project_id: int, text: str) -> int:
-    try:
-        return services.rulebook.add(tx, project_id, text, author=_ACTOR).version
-    except PolicyError:
-        raise click.ClickException("the policy has mistakes; `portcullis policy lint FILE` lists them") from None
+cli.add_command(policy)
 
 
 # --- keys and audit --------------------------------------------------------------------------------------------------

@@ -9,12 +9,16 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.engine import Connection
 
+from app.access.tables import project
 from app.audit.tables import audit_staging
 from app.database import Database
 from app.errors import PortcullisError
 from app.keys.tables import wrapped_key
 from app.subjects.tables import subject_request
+
+_NAMED_PROJECTS = 50
 
 
 class Metrics:
@@ -43,6 +47,12 @@ class Metrics:
             ("verdict",),
             registry=self.registry,
         )
+        self.activations = Counter(
+            "portcullis_policy_activations",
+            "Attempts to change the policy in force: activated, forced, rolled_back, refused.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
 
@@ -62,6 +72,7 @@ class _FromSql(Collector):
         )
         rotations = CounterMetricFamily("portcullis_key_rotations", "Rotations of project keys, by purpose.", labels=("purpose",))
         waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
+        versions, projects = _policy_families()
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -74,6 +85,29 @@ class _FromSql(Collector):
                 for purpose, n in tx.execute(rotated.group_by(wrapped_key.c.purpose)):
                     rotations.add_metric((purpose,), n)
                 waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
+                _count_policies(tx, versions, projects)
         except PortcullisError:
             return  # A scrape must answer while the database is away; the missing series is the alarm.
-        yield from (requests, keys, rotations, waiting)
+        yield from (requests, keys, rotations, waiting, versions, projects)
+
+
+def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    return (
+        GaugeMetricFamily(
+            "portcullis_policy_active_version",
+            f"The policy version in force, by project; the first {_NAMED_PROJECTS} projects only.",
+            labels=("project",),
+        ),
+        GaugeMetricFamily("portcullis_projects", "Projects, by whether a policy is in force.", labels=("policy",)),
+    )
+
+
+def _count_policies(tx: Connection, versions: GaugeMetricFamily, projects: GaugeMetricFamily) -> None:
+    # A label for every project of a large installation would be a series each: only the first ones are named.
+    active = project.c.active_policy
+    named = sa.select(project.c.id, active).where(active.is_not(None)).order_by(project.c.id).limit(_NAMED_PROJECTS)
+    for project_id, version in tx.execute(named):
+        versions.add_metric((str(project_id),), version)
+    every, governed = tx.execute(sa.select(sa.func.count(), sa.func.count(active)).select_from(project)).one()
+    projects.add_metric(("active",), governed)
+    projects.add_metric(("none",), every - governed)

@@ -107,11 +107,16 @@ def failures(policy: Policy, gate: Gate) -> Iterator[tuple[Case, tuple[str, ...]
     """Every case of ``policy`` that ``gate`` does not answer as written, with what differs. The keys are fixed ones, so
     that nothing secret is needed to test a policy."""
     for case in policy.cases:
-        context = CheckContext(PseudonymKey(1, _CASE_KEY), tokens=TokenKey(1, _CASE_KEY), signals=case.signals)
-        (decision,) = gate.check([case.record], context)
+        (decision,) = gate.check([case.record], case_context(case))
         wrong = disagreements(case, decision)
         if wrong:
             yield case, wrong
+
+
+def case_context(case: Case | None = None) -> CheckContext:
+    """What cases are checked with: fixed keys, so that nothing secret is needed, and the signals of the case."""
+    signals = frozenset[Signal]() if case is None else case.signals
+    return CheckContext(PseudonymKey(1, _CASE_KEY), tokens=TokenKey(1, _CASE_KEY), signals=signals)
 
 
 def disagreements(case: Case, decision: Decision) -> tuple[str, ...]:

@@ -275,6 +275,11 @@ class Classifier:
             return self._unknown
         return Part.SCANNED if governing.rule.action.kind is ActionKind.KEEP else Part.TOUCHED
 
+    def candidates(self, path: str, scope: Scope, words: str = "") -> tuple[Governing, ...]:
+        """Every rule with a pattern that names ``path`` in records of this scope, in order of precedence, whatever the
+        event: what ``governing`` chooses from. ``words`` as there; the path itself when left out."""
+        return tuple(self._rules[index] for index in self._patterns[scope].candidates(path, words or path))
+
     def governing(self, path: str, words: str, parent: Place) -> Governing | None:
         """Precedence: the first rule, in the order standing rules then written rules, that names this path in
         this scope and event; failing that, the rule that governs the container."""

@@ -92,6 +92,16 @@ class Gate:
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
         self._shapes: dict[Place, Shapes] = {}
 
+    @property
+    def terms(self) -> Terms:
+        """What the exact walk works with; for whoever explains what this gate does."""
+        return self._terms
+
+    @property
+    def ladder(self) -> Geolocation:
+        """How precisely a place may be kept."""
+        return self._ladder
+
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are

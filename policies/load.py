@@ -9,11 +9,12 @@ here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
 from policies.errors import PolicyInvalid, PolicyProblem, PolicySyntaxError
-from policies.located import Located
+from policies.located import Located, Positions, json_value, positions
 from policies.model import Policy
 from policies.schema import read_policy
 
@@ -27,13 +28,29 @@ def load(text: str) -> Policy:
     Raises PolicySyntaxError when the text is not acceptable YAML, and PolicyInvalid with every problem when
     it is YAML but not a policy.
     """
-    root = _tree(text)
+    return load_located(text)[0]
+
+
+def load_located(text: str) -> tuple[Policy, Positions]:
+    """The policy, and the line and column of every part of it by its path: for whoever has more to say about it.
+
+    Raises as ``load`` does.
+    """
     problems: list[PolicyProblem] = []
-    located = _located(root, problems)
+    located = _located(_tree(text), problems)
     policy = read_policy(located, problems)
     if problems or policy is None:
         raise PolicyInvalid(tuple(sorted(problems)))
-    return policy
+    return policy, positions(located)
+
+
+def plain(text: str) -> Any:
+    """The text as JSON values, read as the policy reader reads them. Raises as ``load`` does, for YAML's sake alone."""
+    problems: list[PolicyProblem] = []
+    located = _located(_tree(text), problems)
+    if problems:
+        raise PolicyInvalid(tuple(sorted(problems)))
+    return json_value(located)
 
 
 def _tree(text: str) -> yaml.Node:

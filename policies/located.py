@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from policies.errors import PolicyProblem
 
@@ -149,6 +149,32 @@ def json_value(node: Located) -> Any:
     if _INTEGER.fullmatch(node.value):
         return int(node.value)
     return float(node.value) if _FLOAT.fullmatch(node.value) else node.value
+
+
+Positions: TypeAlias = Mapping[str, tuple[int, int]]
+"""Line and column, from 1, of each part of a policy by its path, such as ``rules[2].properties[0]``."""
+
+
+def positions(node: Located) -> Positions:
+    """Where every part below ``node`` was written."""
+    return dict(_positions(node, ""))
+
+
+def position(known: Positions, path: str) -> tuple[int, int]:
+    """The place of ``path``, or of the nearest part around it that was written; zeros when nothing is known."""
+    while path and path not in known:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return known.get(path, (0, 0))
+
+
+def _positions(node: Located, path: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    yield path, (node.line, node.column)
+    if isinstance(node.value, dict):
+        for name, (_, value) in node.value.items():
+            yield from _positions(value, f"{path}.{name}" if path else name)
+    elif isinstance(node.value, list):
+        for index, item in enumerate(node.value):
+            yield from _positions(item, f"{path}[{index}]")
 
 
 def meant(written: str, known: Collection[str]) -> str:

@@ -25,6 +25,7 @@ PUBLIC_PATHS = {
     "/healthz",
     "/readyz",
     "/openapi.json",
+    "/policy.schema.json",
     "/docs/",
     "/docs/<path:path>",
 }

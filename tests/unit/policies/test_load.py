@@ -49,32 +49,32 @@ rules:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "column", "words"),
-    [
-        ("policy: a\npolicy: b", 2, 1, "`policy` is already given in line 1"),
-        ("description: x", 1, 1, "`policy` is missing"),
-        ("policy: [a]", 1, 9, "must be text, not a list"),
-        ("policy: A b", 1, 9, "joined by dashes"),
-        ("- policy", 1, 1, "must be a mapping, not a list"),
-        ("policy: a\nrules: {}", 2, 8, "must be a list, not a mapping"),
-        ("policy: a\nrules: [drop]", 2, 9, "must be a mapping, not a single value"),
-        ("policy: a\ngeolocation: village", 2, 14, "unknown value `village`"),
-        ("policy: a\ndefault_region: usa", 2, 17, "country code"),
-        ("policy: a\ndetectors: {email: mask}", 2, 20, "needs a whole value"),
-        ("policy: a\n" + RULE + ", events: [x]}", 3, 89, "only events have names"),
-        ("policy: a\n" + RULE + ", scan: false}", 3, 87, "only a property that is kept"),
-        ("policy: a\n" + RULE.replace("x,", "distinct_id,") + "}", 3, 25, "belongs to the wire format"),
-        ("policy: a\n" + RULE.replace("x,", '"a[0].b",') + "}", 3, 25, "not a property path"),
-        ("policy: a\n" + RULE.replace("x,", "[],") + "}", 3, 25, "at least one property"),
-        ("policy: a\n" + RULE.replace("user,", "email,") + "}", 3, 38, "fideslang key"),
-        ("policy: a\n" + RULE.replace("drop", "truncate") + "}", 3, 75, "`truncate` needs settings"),
-        ("policy: a\n" + RULE.replace("drop", "{truncate: {length: -1}}") + "}", 3, 95, "whole number from 0"),
-        ("policy: a\n" + RULE.replace("drop", "{drop: {x: 1}}") + "}", 3, 82, "`drop` has no settings"),
-        ("policy: a\n" + RULE.replace("drop", "{mask: {}, drop: {}}") + "}", 3, 75, "must be one action"),
-        ("policy: a\ncases: [{name: x, properties: {}, expect: {verdict: fine}}]", 2, 53, "unknown value `fine`"),
-    ],
-)
+MISTAKES = [
+    ("policy: a\npolicy: b", 2, 1, "`policy` is already given in line 1"),
+    ("description: x", 1, 1, "`policy` is missing"),
+    ("policy: [a]", 1, 9, "must be text, not a list"),
+    ("policy: A b", 1, 9, "joined by dashes"),
+    ("- policy", 1, 1, "must be a mapping, not a list"),
+    ("policy: a\nrules: {}", 2, 8, "must be a list, not a mapping"),
+    ("policy: a\nrules: [drop]", 2, 9, "must be a mapping, not a single value"),
+    ("policy: a\ngeolocation: village", 2, 14, "unknown value `village`"),
+    ("policy: a\ndefault_region: usa", 2, 17, "country code"),
+    ("policy: a\ndetectors: {email: mask}", 2, 20, "needs a whole value"),
+    ("policy: a\n" + RULE + ", events: [x]}", 3, 89, "only events have names"),
+    ("policy: a\n" + RULE + ", scan: false}", 3, 87, "only a property that is kept"),
+    ("policy: a\n" + RULE.replace("x,", "distinct_id,") + "}", 3, 25, "belongs to the wire format"),
+    ("policy: a\n" + RULE.replace("x,", '"a[0].b",') + "}", 3, 25, "not a property path"),
+    ("policy: a\n" + RULE.replace("x,", "[],") + "}", 3, 25, "at least one property"),
+    ("policy: a\n" + RULE.replace("user,", "email,") + "}", 3, 38, "fideslang key"),
+    ("policy: a\n" + RULE.replace("drop", "truncate") + "}", 3, 75, "`truncate` needs settings"),
+    ("policy: a\n" + RULE.replace("drop", "{truncate: {length: -1}}") + "}", 3, 95, "whole number from 0"),
+    ("policy: a\n" + RULE.replace("drop", "{drop: {x: 1}}") + "}", 3, 82, "`drop` has no settings"),
+    ("policy: a\n" + RULE.replace("drop", "{mask: {}, drop: {}}") + "}", 3, 75, "must be one action"),
+    ("policy: a\ncases: [{name: x, properties: {}, expect: {verdict: fine}}]", 2, 53, "unknown value `fine`"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "column", "words"), MISTAKES)
 def test_a_mistake_names_its_place(text: str, line: int, column: int, words: str) -> None:
     assert [(one.line, one.column) for one in problems(text) if words in one.message] == [(line, column)]
 
@@ -141,3 +141,49 @@ def test_a_policy_built_by_hand_is_held_to_the_same_rules() -> None:
     with pytest.raises(PolicyInvalid) as caught:
         compile_policy(Policy("x", rules=(twice, twice), detectors=(), default_region="?"))
     assert len(caught.value.problems) == 4 + len(Detector)
+
+
+MISSPELT = [
+    ("conset: {}", "consent"),
+    ("retenion: []", "retention"),
+    ("detectors: {nationl_id: drop}", "national_id"),
+    ("detectors: {card: {acton: drop}}", "action"),
+    ("detectors: {card: {confidense: 1}}", "confidence"),
+    ("events: {blok: [a]}", "block"),
+    ("events: {drop: [{id: a, wher: []}]}", "where"),
+    ("events: {drop: [{id: a, where: [{proprty: x, is: 1}]}]}", "property"),
+    ("events: {drop: [{id: a, where: [{property: x, contain: y}]}]}", "contains"),
+    ("consent: {defalt: opted_in}", "default"),
+    ("consent: {default: optd_in}", "opted_in"),
+    ("consent: {signls: gpc}", "signals"),
+    ("consent: {purposes: [{id: a, event: x}]}", "events"),
+    ("retention: [{id: a, categry: user, days: 3}]", "category"),
+    ("geolocation: contry", "country"),
+    ("unknown_properties: {otherwize: allow}", "otherwise"),
+    ("unknown_events: {otherwise: alow}", "allow"),
+    (RULE.replace("drop", "{genralise: {date: month}}") + "}", "generalise"),
+    (RULE.replace("drop", "{generalise: {dat: month}}") + "}", "date"),
+    (RULE.replace("drop", "{generalise: {date: mnth}}") + "}", "month"),
+    (RULE.replace("drop", "{hash: {perod: day}}") + "}", "period"),
+    (RULE.replace("drop", "{hash: {period: dya}}") + "}", "day"),
+    (RULE.replace("drop", "{tokenise: {purpos: x}}") + "}", "purpose"),
+    (RULE.replace("drop", "{replace: {wth: x}}") + "}", "with"),
+    (RULE.replace("drop", "encript") + "}", "encrypt"),
+    ("cases: [{name: a, event: b, properties: {}, expect: {verdct: pass}}]", "verdict"),
+    ("cases: [{name: a, event: b, propertis: {}, expect: {verdict: pass}}]", "properties"),
+    ("cases: [{name: a, event: b, properties: {}, state: optd_out, expect: {verdict: pass}}]", "opted_out"),
+    ("cases: [{name: a, event: b, properties: {}, signals: [gcp], expect: {verdict: pass}}]", "gpc"),
+]
+
+
+@pytest.mark.parametrize(("text", "meant"), MISSPELT)
+def test_every_key_and_word_is_guessed(text: str, meant: str) -> None:
+    assert f"did you mean `{meant}`?" in {each.hint for each in problems(f"policy: a\n{text}")}
+    assert all(each.line == 2 or "rules" in text for each in problems(f"policy: a\n{text}"))
+
+
+def test_mistakes_in_every_part_are_told_at_once() -> None:
+    text = "policy: a\n" + "\n".join(
+        text for text, _ in (MISSPELT[0], MISSPELT[2], MISSPELT[5], MISSPELT[14], MISSPELT[15], MISSPELT[17])
+    )
+    assert {each.line for each in problems(text)} >= {2, 3, 4, 5, 6, 8}
