@@ -285,7 +285,7 @@ def test_identifiers_are_left_to_the_register_on_the_ingest_path(checked: Any) -
 
 
 def test_identifiers_become_pseudonyms_for_a_caller_who_stores_elsewhere(checked: Any) -> None:
-    exposed = CheckContext(PseudonymKey(1, bytes(32)), "exposed")
+    exposed = CheckContext(PseudonymKey(1, bytes(32)), identifiers="exposed")
     given = {"distinct_id": "Jane@example.com", "$user_id": "u-1", "$device_id": 4111111111111111, "time": 1}
     decision = checked("", given, context=exposed)
     assert PSEUDONYM_CODE.fullmatch(decision.properties["distinct_id"])

@@ -17,7 +17,7 @@ from policies.pseudonym import PseudonymKey
 
 GATE = compile_policy(load(library.text("gdpr-analytics")))
 CONTEXT = CheckContext(PseudonymKey(1, bytes(32)))
-EXPOSED = CheckContext(PseudonymKey(1, bytes(32)), "exposed")
+EXPOSED = CheckContext(PseudonymKey(1, bytes(32)), identifiers="exposed")
 
 PLANTS = (
     "jane.doe@example.com",
