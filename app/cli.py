@@ -26,6 +26,7 @@ from policies import library
 from policies.compile import compile_policy
 from policies.errors import PolicyError
 from policies.load import load
+from policies.model import Geolocation
 
 _ACTOR = "cli"
 
@@ -313,6 +314,8 @@ def policy_activate(settings: Settings, project_id: int, file: Path) -> None:
         made = _added(services, tx, project_id, _policy_text(file))
         services.rulebook.activate(tx, project_id, made, actor=_ACTOR)
     click.echo(f"version {made} is in force")
+    if settings.geoip_db is None and load(_policy_text(file)).geolocation is not Geolocation.OFF:
+        click.echo("note: the policy allows places, and GEOIP_DB names no file: nothing is looked up", err=True)
 
 
 def _added(services: Services, tx: Any, project_id: int, text: str) -> int:

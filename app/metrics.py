@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from app.audit.tables import audit_staging
 from app.database import Database
 from app.errors import PortcullisError
+from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.subjects.tables import subject_request
 
@@ -43,6 +44,9 @@ class Metrics:
             ("verdict",),
             registry=self.registry,
         )
+        self.lookups = Counter(
+            "portcullis_geolocation_lookups", "Addresses looked up for a place, by outcome.", ("outcome",), registry=self.registry
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
 
@@ -62,6 +66,12 @@ class _FromSql(Collector):
         )
         rotations = CounterMetricFamily("portcullis_key_rotations", "Rotations of project keys, by purpose.", labels=("purpose",))
         waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
+        removed = CounterMetricFamily(
+            "portcullis_retention_removed", "What retention removed, whole events and single properties.", labels=("what",)
+        )
+        swept = GaugeMetricFamily(
+            "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
+        )
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -74,6 +84,11 @@ class _FromSql(Collector):
                 for purpose, n in tx.execute(rotated.group_by(wrapped_key.c.purpose)):
                     rotations.add_metric((purpose,), n)
                 waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
+                totals = sa.select(sa.func.sum(retention_mark.c.events), sa.func.sum(retention_mark.c.properties))
+                for what, n in zip(("events", "properties"), tx.execute(totals).one(), strict=True):
+                    removed.add_metric((what,), int(n or 0))
+                longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
+                swept.add_metric((), int(longest_ago or 0) / 1000)
         except PortcullisError:
             return  # A scrape must answer while the database is away; the missing series is the alarm.
-        yield from (requests, keys, rotations, waiting)
+        yield from (requests, keys, rotations, waiting, removed, swept)

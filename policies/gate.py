@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from policies.classify import IDENTITY_EVENTS, EventPatterns, Place
+from policies.classify import IDENTITY_EVENTS, Classifier, EventPatterns, Place
 from policies.consent import ConsentTerms
 from policies.context import CheckContext
 from policies.filters import CompiledFilter
@@ -91,6 +91,11 @@ class Gate:
         self._encode = msgspec.json.Encoder().encode
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
         self._shapes: dict[Place, Shapes] = {}
+
+    @property
+    def classifier(self) -> Classifier:
+        """Which rule governs which property: what retention reads stored records by."""
+        return self._terms.classifier
 
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like

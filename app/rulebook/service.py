@@ -18,17 +18,19 @@ from app.rulebook.tables import policy_version
 from policies.compile import compile_policy
 from policies.gate import Gate
 from policies.load import load
+from policies.model import Policy
 
 _KEPT_GATES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ActivePolicy:
-    """The gate of one policy version of one project."""
+    """The gate of one policy version of one project, and the policy as it was written."""
 
     name: str
     version: int
     gate: Gate
+    written: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Rulebook:
         row = self._row(tx, project_id, version)
         if hashlib.sha256(row.text.encode()).hexdigest() != row.digest:
             raise Unavailable("the stored policy does not have its digest", remedy="activate another version")
-        return ActivePolicy(row.name, version, compile_policy(load(row.text)))
+        written = load(row.text)
+        return ActivePolicy(row.name, version, compile_policy(written), written)
 
     @staticmethod
     def _active_version(tx: Connection, project_id: int) -> int | None:
