@@ -72,8 +72,8 @@ eval: .venv/.dev
 
 lock: .venv/.dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout --extra dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout --extra geoip pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --extra embedded --extra checkout --extra geoip --extra dev pyproject.toml -o requirements-dev.lock
 
 LOCK := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 

@@ -16,13 +16,16 @@ from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.events.placement import EventStores
 from app.identity import fence
+from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
 from app.metrics import Metrics
 from app.query.service import Query
+from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.subjects.choices import Choices
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
 
@@ -40,11 +43,14 @@ class Services:
     access: Access
     stores: EventStores
     rulebook: Rulebook
+    promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
     ingest: Ingest
+    places: Places
     query: Query
     subjects: Subjects
+    choices: Choices
     metrics: Metrics
 
     def close(self) -> None:
@@ -73,6 +79,8 @@ def bootstrap(
     stores = stores or EventStores()
     keyring = Keyring(master_key)
     audit = AuditLog(database)
+    metrics = Metrics(database)
+    places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     access = Access(master_key, keyring, audit, clock)
@@ -86,10 +94,13 @@ def bootstrap(
         access=access,
         stores=stores,
         rulebook=rulebook,
+        promises=Promises(),
         doorbell=doorbell,
         queue=queue,
-        ingest=Ingest(database, keyring, stores, rulebook, audit, clock),
+        ingest=Ingest(database, keyring, stores, rulebook, audit, clock, places),
+        places=places,
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
-        metrics=Metrics(database),
+        choices=Choices(database, keyring, rulebook, audit, clock),
+        metrics=metrics,
     )

@@ -15,6 +15,7 @@ from app.access.tables import project
 from app.audit.tables import audit_staging
 from app.database import Database
 from app.errors import PortcullisError
+from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.subjects.tables import subject_request
 
@@ -53,6 +54,9 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.lookups = Counter(
+            "portcullis_geolocation_lookups", "Addresses looked up for a place, by outcome.", ("outcome",), registry=self.registry
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
 
@@ -73,6 +77,12 @@ class _FromSql(Collector):
         rotations = CounterMetricFamily("portcullis_key_rotations", "Rotations of project keys, by purpose.", labels=("purpose",))
         waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
         versions, projects = _policy_families()
+        removed = CounterMetricFamily(
+            "portcullis_retention_removed", "What retention removed, whole events and single properties.", labels=("what",)
+        )
+        swept = GaugeMetricFamily(
+            "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
+        )
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -86,9 +96,14 @@ class _FromSql(Collector):
                     rotations.add_metric((purpose,), n)
                 waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
                 _count_policies(tx, versions, projects)
+                totals = sa.select(sa.func.sum(retention_mark.c.events), sa.func.sum(retention_mark.c.properties))
+                for what, n in zip(("events", "properties"), tx.execute(totals).one(), strict=True):
+                    removed.add_metric((what,), int(n or 0))
+                longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
+                swept.add_metric((), int(longest_ago or 0) / 1000)
         except PortcullisError:
             return  # A scrape must answer while the database is away; the missing series is the alarm.
-        yield from (requests, keys, rotations, waiting, versions, projects)
+        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept)
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

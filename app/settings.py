@@ -24,6 +24,8 @@ class Settings:
     `redis_url` may be None: then nobody rings the doorbell and the dispatcher does the work itself.
     `erasure_grace` is how many seconds an erasure waits, hidden but still cancellable, before it starts.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
+    `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
+    `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
     """
 
     data_dir: Path
@@ -39,6 +41,8 @@ class Settings:
     erasure_grace: int
     archive_ttl: int
     job_lease: int
+    geoip_db: Path | None
+    trusted_proxies: int
     embedded: bool
 
     @classmethod
@@ -62,6 +66,8 @@ class Settings:
             log_level=_choice(env, "PORTCULLIS_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             erasure_grace=_integer(env, "PORTCULLIS_ERASURE_GRACE", 0, 0, 30 * 86_400),
             archive_ttl=_integer(env, "PORTCULLIS_ARCHIVE_TTL", 7 * 86_400, 60, 90 * 86_400),
+            geoip_db=Path(env["GEOIP_DB"]).expanduser().absolute() if env.get("GEOIP_DB") else None,
+            trusted_proxies=_integer(env, "PORTCULLIS_TRUSTED_PROXIES", 0, 0, 16),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )

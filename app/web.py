@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.access.roles import Permission
 from app.audit import views as audit
@@ -19,6 +21,7 @@ from app.http import api_blueprint, api_dialect, authorise, json_response, needs
 from app.ingest import check_views as check, views as ingest
 from app.query import views as query
 from app.rulebook import views as rulebook
+from app.rulebook.promises import Promise
 from app.settings import Settings
 from app.subjects import gdpr_views as gdpr, views as subjects
 
@@ -28,12 +31,16 @@ _VERSION = "0.1.0"
 def create_app(settings: Settings | None = None, built: Services | None = None) -> Flask:
     """The WSGI application. Raises `StartupRefused` for a setting that is unsafe or unusable."""
     built = built or bootstrap(settings or Settings.from_env())
+    built.places.refuse_unusable()
     app = Flask("portcullis", static_folder=None)
     app.extensions["portcullis"] = built
     app.config.update(_configuration(built))
     app.before_request(_start_clock)
     app.before_request(authorise)
     app.after_request(_finish)
+    if built.settings.trusted_proxies:
+        # Of X-Forwarded-For only what the operator's own proxies appended is believed: a sender can write the rest.
+        app.wsgi_app = ProxyFix(app.wsgi_app, built.settings.trusted_proxies, 0, 0, 0, 0)  # type: ignore[method-assign]
     api = Api(app)
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())
@@ -67,6 +74,7 @@ def _operations() -> Any:
     routes = api_blueprint("operations", "Is it alive, is it ready, what does it count.")
     routes.route("/healthz", methods=["GET"])(healthz)
     routes.route("/readyz", methods=["GET"])(readyz)
+    routes.route("/.well-known/gpc.json", methods=["GET"])(gpc)
     routes.route("/metrics", methods=["GET"])(metrics)
     return routes
 
@@ -79,16 +87,42 @@ def healthz() -> Response:
 
 @public
 def readyz() -> Response:
-    """Ready: the database answers with the right schema. Without Redis requests still complete, later."""
+    """Ready: the database answers with the right schema. Without Redis requests still complete, later.
+
+    `geolocation` says how things stand with GEOIP_DB: `missing` where an active policy allows places and none is set.
+    """
+    geolocation = services().places.state().value
     try:
         services().database.ping()
+        if not services().places.configured and any(each.locates for each in _promises()):
+            geolocation = "missing"
         database = "ok"
     except PortcullisError as fault:
         database = fault.code
     doorbell = "ok" if services().doorbell.ping() else "silent"
     ready = database == "ok"
-    body = {"status": "ready" if ready else "not_ready", "database": database, "doorbell": doorbell}
+    body = {
+        "status": "ready" if ready else "not_ready",
+        "database": database,
+        "doorbell": doorbell,
+        "geolocation": geolocation,
+    }
     return json_response(body, 200 if ready else 503)
+
+
+@public
+def gpc() -> Response:
+    """Whether Global Privacy Control is honoured here (W3C Global Privacy Control, `/.well-known/gpc.json`)."""
+    promises = _promises()
+    honoured = bool(promises) and all(each.honours_gpc for each in promises)
+    since = max((each.since_ms for each in promises), default=services().clock())
+    day = datetime.fromtimestamp(since / 1000, UTC).date().isoformat()
+    return json_response({"gpc": honoured, "lastUpdate": day})
+
+
+def _promises() -> list[Promise]:
+    with services().database.read() as tx:
+        return services().promises.active(tx)
 
 
 @needs(Permission.METRICS_READ)

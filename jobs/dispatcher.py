@@ -1,4 +1,4 @@
-"""Finds due requests in SQL and rings for them; gives audit entries their place; lets what has expired go.
+"""Finds due requests in SQL and rings for them; gives audit entries their place; lets what has expired go, data too.
 
 Any number may run. When nobody hears the doorbell (Redis is away), the dispatcher does the work itself.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -15,10 +17,11 @@ from app.bootstrap import Services
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
-from jobs import cleanup, runtime, steps
+from jobs import cleanup, retention, runtime, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
+_SWEEP_EVERY_S = 60.0
 
 
 def tick(services: Services, *, clean: bool = False) -> int:
@@ -34,17 +37,34 @@ def tick(services: Services, *, clean: bool = False) -> int:
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
-    """Rounds until `stop` is set. A round that fails is logged by its code, and the next one comes."""
+    """Rounds until `stop` is set. Retention has a thread of its own: it may take long, and rings for nobody."""
+    sweeping = threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True)
+    sweeping.start()
     rounds = 0
     while not stop.is_set():
-        try:
+        with _logged("dispatcher"):
             tick(services, clean=rounds % _CLEAN_EVERY == 0)
-        except PortcullisError as fault:
-            structlog.get_logger().warning("round_failed", component="dispatcher", code=fault.code)
-        except Exception as fault:
-            structlog.get_logger().error("round_failed", component="dispatcher", fault=type(fault).__name__)
         rounds += 1
         stop.wait(pause_s)
+    sweeping.join()
+
+
+def _sweep(services: Services, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with _logged("retention"):
+            retention.run_due(services, stop.is_set)
+        stop.wait(_SWEEP_EVERY_S)
+
+
+@contextmanager
+def _logged(component: str) -> Iterator[None]:
+    """A round that fails is logged by its code, and the next one comes."""
+    try:
+        yield
+    except PortcullisError as fault:
+        structlog.get_logger().warning("round_failed", component=component, code=fault.code)
+    except Exception as fault:
+        structlog.get_logger().error("round_failed", component=component, fault=type(fault).__name__)
 
 
 def stop_on_signals() -> threading.Event:

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.service import Project
+from app.audit.entry import iso
 from app.bootstrap import Services
 from app.events.port import EventQuery, EventRow
-from app.identity import register
+from app.identity import register, signals
 from app.identity.register import Revealed
 from app.identity.tables import pseudonym_bridge
 from app.ingest.tables import quarantined
@@ -79,10 +80,20 @@ class Holdings:
                     yield {"reason": row.reason, **self._with_ids(msgspec.json.decode(text))}
 
     def identifiers(self) -> Iterator[dict[str, Any]]:
-        """Every id that means one of these people."""
+        """Every id that means one of these people, and what they decided."""
         for uids in self._few_people():
             for _, each in sorted(self._reveal(set(uids)).items()):
-                yield {"distinct_id": each.identifier, "canonical_id": each.canonical}
+                decided = {"state": each.state.value, "refused_purposes": sorted(each.refused)}
+                yield {"distinct_id": each.identifier, "canonical_id": each.canonical, **decided}
+
+    def signals(self) -> Iterator[dict[str, Any]]:
+        """The browser signals of these people that were honoured: that nothing was kept, and when."""
+        for uids in self._few_people():
+            revealed = self._reveal(set(uids))
+            for each in signals.of_people(self.tx, self.project.id, {shown.person for shown in revealed.values()}):
+                if each.uid in revealed:
+                    times = {"first": iso(each.first_ms), "last": iso(each.last_ms)}
+                    yield {"distinct_id": revealed[each.uid].identifier, "signal": each.signal, "n": each.n, **times}
 
     def bridges(self) -> Iterator[dict[str, Any]]:
         """Pairs of pseudonyms of these people's values that were noted over a rotation of the key."""

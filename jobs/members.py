@@ -38,6 +38,7 @@ def _members(holdings: Holdings) -> Mapping[str, Iterable[Any]]:
         "quarantined.ndjson": holdings.held_events(),
         "identifiers.ndjson": holdings.identifiers(),
         "pseudonyms.ndjson": holdings.bridges(),
+        "signals.ndjson": holdings.signals(),
     }
 
 

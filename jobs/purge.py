@@ -60,6 +60,16 @@ def purge(services: Services, claim: Claim) -> None:
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_PURGED, facts=facts)
 
 
+def settle(database: Database, tables: Iterable[str]) -> bool:
+    """Deal with the bytes of deleted rows as far as that goes now; False when a reader or an old transaction held some back.
+
+    For what ends by itself and is certified to nobody: what is held back goes with the next erasure, checkpoint or vacuum.
+    """
+    if database.sqlite:
+        return _wal_truncated(database)
+    return None not in [_vacuum_once(database, name) for name in tables]
+
+
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from policies.classify import IDENTITY_EVENTS, EventPatterns, Place
+from policies.classify import IDENTITY_EVENTS, Classifier, EventPatterns, Place
 from policies.consent import ConsentTerms
 from policies.context import CheckContext
 from policies.filters import CompiledFilter
@@ -101,6 +101,11 @@ class Gate:
     def ladder(self) -> Geolocation:
         """How precisely a place may be kept."""
         return self._ladder
+
+    @property
+    def classifier(self) -> Classifier:
+        """Which rule governs which property: what retention reads stored records by."""
+        return self._terms.classifier
 
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like

@@ -141,7 +141,8 @@ class Tenant:
 
     def state(self, *identifiers: str) -> list[str | None]:
         """What the register says of each id."""
-        return [None if s is None else s.value for s in self.home.services.subjects.states(self.officer(), identifiers)]
+        found = self.home.services.choices.standings(self.officer(), identifiers)
+        return [None if each is None else each.state.value for each in found]
 
     def refusals(self) -> dict[str, int]:
         """Refused records by reason, of today."""

@@ -31,13 +31,17 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts."""
+    """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts.
+
+    `changed_ms` is when it was last put, by the clock of this server.
+    """
 
     seq: int
     uid: int
     properties: str = field(repr=False)
     last_seen_ms: int | None
     policy_version: int
+    changed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,25 @@ class EventStore(Protocol):
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq`, 0 when there is no profile."""
+
+    def old_events(
+        self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
+    ) -> Sequence[EventRow]:
+        """The first `limit` events beyond `after` (time_ms, dedup) and earlier than `before_ms`, in that order, locked."""
+
+    def delete_events(self, tx: Connection, project_id: int, rows: Collection[EventRow]) -> int:
+        """Delete these events; returns how many there were."""
+
+    def rewrite_events(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> int:
+        """Put new properties into events that are still there; one that is gone stays gone. Returns how many there were."""
+
+    def old_profiles(
+        self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
+    ) -> Sequence[ProfileRow]:
+        """As `old_events`, by (changed_ms, seq): profiles that nobody changed since `before_ms`."""
+
+    def rewrite_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> int:
+        """As `rewrite_events`. It is no change by the sender: `changed_ms` stays."""
 
     def places(self) -> tuple[str, ...]:
         """The names of the tables in which this store keeps personal data, for the certificate."""

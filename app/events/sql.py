@@ -52,7 +52,7 @@ class SqlEventStore:
         if not rows:
             return
         insert: Any = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(profile)
-        names = ("properties", "last_seen_ms", "policy_version")
+        names = ("properties", "last_seen_ms", "policy_version", "changed_ms")
         statement = insert.on_conflict_do_update(
             index_elements=["project_id", "uid"], set_={name: insert.excluded[name] for name in names}
         )
@@ -63,6 +63,7 @@ class SqlEventStore:
                 "properties": row.properties,
                 "last_seen_ms": row.last_seen_ms,
                 "policy_version": row.policy_version,
+                "changed_ms": row.changed_ms,
             }
             for row in sorted(rows, key=lambda row: row.uid)
         ]
@@ -86,6 +87,53 @@ class SqlEventStore:
         """The highest `seq` of the project."""
         newest = sa.select(sa.func.max(profile.c.seq)).where(profile.c.project_id == project_id)
         return int(tx.execute(newest).scalar() or 0)
+
+    def old_events(
+        self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
+    ) -> Sequence[EventRow]:
+        """A page of the clustered key, row-locked on PostgreSQL."""
+        columns = [event.c[name] for name in _EVENT_COLUMNS]
+        key = sa.tuple_(event.c.time_ms, event.c.dedup)
+        page = sa.select(*columns).where(event.c.project_id == project_id, event.c.time_ms < before_ms, key > after)
+        rows = tx.execute(page.order_by(event.c.time_ms, event.c.dedup).limit(limit).with_for_update())
+        return [EventRow(*row) for row in rows]
+
+    def delete_events(self, tx: Connection, project_id: int, rows: Collection[EventRow]) -> int:
+        """By the clustered key."""
+        if not rows:
+            return 0
+        keys = [(row.time_ms, row.dedup) for row in rows]
+        chosen = sa.tuple_(event.c.time_ms, event.c.dedup).in_(keys)
+        return tx.execute(sa.delete(event).where(event.c.project_id == project_id, chosen)).rowcount
+
+    def rewrite_events(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> int:
+        """By the clustered key."""
+        statement = (
+            sa.update(event)
+            .where(event.c.project_id == project_id, event.c.time_ms == sa.bindparam("t"), event.c.dedup == sa.bindparam("d"))
+            .values(properties=sa.bindparam("p"))
+        )
+        values = [{"t": row.time_ms, "d": row.dedup, "p": row.properties} for row in rows]
+        return tx.execute(statement, values).rowcount if values else 0
+
+    def old_profiles(
+        self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
+    ) -> Sequence[ProfileRow]:
+        """A page of the index by change, row-locked on PostgreSQL."""
+        key = sa.tuple_(profile.c.changed_ms, profile.c.seq)
+        page = sa.select(profile).where(profile.c.project_id == project_id, profile.c.changed_ms < before_ms, key > after)
+        rows = tx.execute(page.order_by(profile.c.changed_ms, profile.c.seq).limit(limit).with_for_update())
+        return [_profile(row) for row in rows]
+
+    def rewrite_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> int:
+        """By (project, uid)."""
+        statement = (
+            sa.update(profile)
+            .where(profile.c.project_id == project_id, profile.c.uid == sa.bindparam("u"))
+            .values(properties=sa.bindparam("p"))
+        )
+        values = [{"u": row.uid, "p": row.properties} for row in rows]
+        return tx.execute(statement, values).rowcount if values else 0
 
     def places(self) -> tuple[str, ...]:
         """`event` and `profile`."""
@@ -160,4 +208,4 @@ def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
 
 
 def _profile(row: Any) -> ProfileRow:
-    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version)
+    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms)

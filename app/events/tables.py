@@ -39,7 +39,46 @@ profile = sa.Table(
     column("properties", sa.Text, nullable=False, holds=Holds.SUBJECT),
     column("last_seen_ms", sa.BigInteger, holds=Holds.SUBJECT),
     column("policy_version", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
+    # When the sender last changed it, by this server's clock; 0 for a row older than the column.
+    column("changed_ms", sa.BigInteger, nullable=False, server_default="0", holds=Holds.SUBJECT),
     sa.UniqueConstraint("project_id", "uid"),
+    sa.Index(None, "project_id", "changed_ms"),
     info={"subject": "uid"},
     sqlite_autoincrement=True,
+)
+
+# Whose turn it is to apply the retention of a project, and when it is due again.
+retention_turn = sa.Table(
+    "retention_turn",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("due_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("holder", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+)
+
+# How far one rule got: everything older is done. The digest names what the rule says; a rule that changes begins anew.
+retention_mark = sa.Table(
+    "retention_mark",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("digest", sa.Text, primary_key=True, holds=Holds.NOT_PERSONAL),
+    column("event_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("event_dedup", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("profile_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("profile_seq", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    # Since the last audit entry of the rule: JSON of whole numbers.
+    column("untold", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    # Ever: what the metric shows.
+    column("events", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("properties", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+)
+
+# The earliest event that arrived behind the marks, to the day. Ingest writes it, the next run goes back to it.
+retention_late = sa.Table(
+    "retention_late",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("from_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
 )

@@ -22,16 +22,23 @@ _T = TypeVar("_T")
 _CHUNK = 5_000
 _HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)
 _LEAVING = (SubjectState.ERASING, SubjectState.ERASED)
+# Nothing is held against a person in these states, and only ids in them may still be linked to somebody.
+ACCEPTED = (SubjectState.ACTIVE, SubjectState.OPTED_IN)
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One id of the register. `uid` and `person` are None once the row is a tombstone."""
+    """One id of the register. `uid` and `person` are None once the row is a tombstone.
+
+    `refused` are the purposes that the person refused one by one.
+    """
 
     uid: int | None
     person: int | None
     state: SubjectState
     request_id: str | None = None
+    refused: frozenset[str] = _NONE
 
     @property
     def hidden(self) -> bool:
@@ -47,17 +54,20 @@ class Revealed:
     canonical: str = field(repr=False)
     person: int
     hidden: bool
+    state: SubjectState = SubjectState.ACTIVE
+    refused: frozenset[str] = _NONE
 
 
 def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
     """The rows of those ids that the register knows. One indexed look-up a batch."""
     by_lookup = {keys.lookup_of(each): each for each in identifiers}
     found: dict[str, Row] = {}
-    columns = (register.c.lookup, register.c.uid, register.c.person, register.c.state, register.c.request_id)
+    names = ("lookup", "uid", "person", "state", "request_id", "refused_purposes")
+    columns = [register.c[name] for name in names]
     for chunk in _chunks(list(by_lookup)):
         rows = sa.select(*columns).where(register.c.project_id == keys.project_id, register.c.lookup.in_(chunk))
-        for lookup, uid, person, state, request_id in tx.execute(rows):
-            found[by_lookup[bytes(lookup)]] = Row(uid, person, SubjectState(state), request_id)
+        for lookup, uid, person, state, request_id, refused in tx.execute(rows):
+            found[by_lookup[bytes(lookup)]] = Row(uid, person, SubjectState(state), request_id, _read(refused))
     return found
 
 
@@ -98,22 +108,46 @@ def _new_row(keys: ProjectKeys, lookup: bytes, identifier: str, now_ms: int, sta
     }
 
 
-def link(tx: Connection, keys: ProjectKeys, device: Row, user: Row) -> Row:
+def link(tx: Connection, keys: ProjectKeys, device: Row, user: Row) -> tuple[Row, Row]:
     """Make `device` belong to the person of `user`, once: a device that has a person keeps it (wire section 10).
 
-    The device takes the person's state, so an opt-out of the user holds for what the device sends alone.
+    The device takes the person's state, so an opt-out of the user holds for what the device sends alone. What was decided
+    on the device before anybody signed in holds for the person: an opt-in where the user decided nothing, and every refused
+    purpose. Returns both rows as they are now.
     """
     if device.person != device.uid or user.person is None or device.person == user.person:
-        return device
-    if device.state is not SubjectState.ACTIVE or user.state in _LEAVING or _has_members(tx, keys.project_id, device):
-        return device
-    linked = replace(device, person=user.person, state=user.state)
-    tx.execute(
-        sa.update(register)
-        .where(register.c.project_id == keys.project_id, register.c.uid == device.uid)
-        .values(person=user.person, state=user.state.value)
-    )
-    return linked
+        return device, user
+    if device.state not in ACCEPTED or user.state in _LEAVING or _has_members(tx, keys.project_id, device):
+        return device, user
+    if device.refused or device.state is SubjectState.OPTED_IN:
+        user = _locked(tx, keys.project_id, user)
+    undecided = user.state is SubjectState.ACTIVE
+    now = replace(user, state=device.state if undecided else user.state, refused=user.refused | device.refused)
+    if now != user:
+        _decide(tx, keys.project_id, register.c.person == user.person, now)
+    _decide(tx, keys.project_id, register.c.uid == device.uid, now)
+    return replace(device, person=now.person, state=now.state, refused=now.refused), now
+
+
+def _locked(tx: Connection, project_id: int, user: Row) -> Row:
+    """The row with what its person decided by now: two batches that add to it must not overwrite each other."""
+    columns = (register.c.state, register.c.refused_purposes)
+    canonical = sa.select(*columns).where(register.c.project_id == project_id, register.c.uid == user.person)
+    found = tx.execute(canonical.with_for_update()).first()
+    return user if found is None else replace(user, state=SubjectState(found.state), refused=_read(found.refused_purposes))
+
+
+def _decide(tx: Connection, project_id: int, rows: sa.ColumnElement[bool], like: Row) -> None:
+    values = {"person": like.person, "state": like.state.value, "refused_purposes": _written(like.refused)}
+    tx.execute(sa.update(register).where(register.c.project_id == project_id, rows).values(values))
+
+
+def _written(purposes: Collection[str]) -> str | None:
+    return "\n".join(sorted(purposes)) or None
+
+
+def _read(purposes: str | None) -> frozenset[str]:
+    return frozenset(purposes.split("\n")) if purposes else _NONE
 
 
 def _has_members(tx: Connection, project_id: int, row: Row) -> bool:
@@ -143,6 +177,32 @@ def set_state(
         tx.execute(sa.update(register).where(register.c.project_id == project_id, register.c.uid.in_(chunk)).values(values))
 
 
+def opt_in(tx: Connection, project_id: int, people: Collection[int]) -> int:
+    """Record the consent of people who decided nothing; returns how many people that changed.
+
+    Whoever opted out, is restricted or erased stays so: only an officer lifts that.
+    """
+    changed: set[int] = set()
+    for chunk in _chunks(sorted(people)):
+        undecided = sa.and_(
+            register.c.project_id == project_id,
+            register.c.person.in_(chunk),
+            register.c.state == SubjectState.ACTIVE.value,
+        )
+        consent = sa.update(register).where(undecided).values(state=SubjectState.OPTED_IN.value)
+        changed.update(tx.execute(consent.returning(register.c.person)).scalars())
+    return len(changed)
+
+
+def set_refused(tx: Connection, project_id: int, people: Collection[int], refused: Collection[str]) -> int:
+    """Set the purposes that these people refuse, in every row of each; returns how many ids that changed."""
+    changed = 0
+    for chunk in _chunks(sorted(people)):
+        rows = sa.and_(register.c.project_id == project_id, register.c.person.in_(chunk))
+        changed += tx.execute(sa.update(register).where(rows).values(refused_purposes=_written(refused))).rowcount
+    return changed
+
+
 def restore_state(tx: Connection, project_id: int, request_id: str) -> int:
     """Undo `set_state` of a cancelled request. Returns the number of rows."""
     values = {"state": register.c.prior_state, "prior_state": None, "request_id": None}
@@ -158,9 +218,12 @@ def uids_of_request(tx: Connection, project_id: int, request_id: str, limit: int
     return list(tx.execute(rows.order_by(register.c.uid).limit(limit)).scalars())
 
 
+_FORGOTTEN = ("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes")
+
+
 def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:
     """Turn rows into tombstones: the digest stays, the person's key, id, uid and audit reference are destroyed."""
-    emptied = dict.fromkeys(("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref"))
+    emptied = dict.fromkeys(_FORGOTTEN)
     rows = sa.and_(register.c.project_id == project_id, register.c.uid.in_(list(uids)))
     return tx.execute(sa.update(register).where(rows).values(state=SubjectState.ERASED.value, **emptied)).rowcount
 
@@ -188,6 +251,8 @@ def reveal(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> Mapping[
             canonical=names.get(row.person, names[uid]),
             person=row.person,
             hidden=SubjectState(row.state) in _HIDDEN,
+            state=SubjectState(row.state),
+            refused=_read(row.refused_purposes),
         )
         for uid, row in rows.items()
     }
@@ -208,7 +273,7 @@ def subject_key_row(tx: Connection, project_id: int, uid: int) -> bytes | None:
 
 
 def _rows_by_uid(tx: Connection, project_id: int, uids: Iterable[int]) -> dict[int, Any]:
-    columns = (register.c.uid, register.c.person, register.c.state, register.c.sealed_id, register.c.wrapped_key)
+    columns = [register.c[name] for name in ("uid", "person", "state", "sealed_id", "wrapped_key", "refused_purposes")]
     found: dict[int, Any] = {}
     for chunk in _chunks(list(uids)):
         rows = sa.select(*columns).where(register.c.project_id == project_id, register.c.uid.in_(chunk))

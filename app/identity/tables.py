@@ -24,6 +24,8 @@ register = sa.Table(
     column("sealed_id", sa.LargeBinary, holds=Holds.SUBJECT),
     column("wrapped_key", sa.LargeBinary, holds=Holds.SUBJECT),
     column("audit_ref", sa.Text, holds=Holds.SUBJECT),
+    # Purposes that the person refused one by one: names of the policy, sorted, one a line. The same in every row of a person.
+    column("refused_purposes", sa.Text, holds=Holds.SUBJECT),
     column("request_id", sa.Text, holds=Holds.TOMBSTONE),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.TOMBSTONE),
     sa.UniqueConstraint("project_id", "uid"),
@@ -46,4 +48,31 @@ pseudonym_bridge = sa.Table(
     sa.Index(None, "project_id", "older"),
     info={"subject": "uid"},
     sqlite_with_rowid=False,
+)
+
+# That a browser asked to be left alone, and was: evidence for a regulator (California Code of Regulations title 11, 7025).
+signal_evidence = sa.Table(
+    "signal_evidence",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("uid", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.SUBJECT),
+    column("signal", sa.Text, primary_key=True, holds=Holds.SUBJECT),
+    column("first_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
+    column("last_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
+    column("n", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
+    info={"subject": "uid"},
+    sqlite_with_rowid=False,
+)
+
+# Sharded, so that concurrent batches do not queue for one counter row.
+SIGNAL_SHARDS = 8
+
+signal_unknown = sa.Table(
+    "signal_unknown",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("day", sa.Text, primary_key=True, holds=Holds.NOT_PERSONAL),
+    column("signal", sa.Text, primary_key=True, holds=Holds.NOT_PERSONAL),
+    column("shard", sa.Integer, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("n", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
 )

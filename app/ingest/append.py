@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.events import retention
 from app.events.port import EventRow, EventStore
 from app.identity import register
 from app.identity.derive import EventIds, event_ids
 from app.identity.register import Row
+from app.ingest import consent
 from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, quarantined, refusal
@@ -24,7 +26,8 @@ from app.ingest.tally import Tally
 from app.keys.sealing import seal
 from app.keys.service import ProjectKeys
 from app.rulebook.service import ActivePolicy
-from policies.model import Decision, Record, Scope, SubjectState, Verdict
+from policies.context import CheckContext
+from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
 _QUARANTINE_MS = 30 * 86_400_000
 _NOBODY = 0
@@ -47,19 +50,21 @@ def append_events(
     store: EventStore,
     events: Sequence[Event],
     now_ms: int,
+    context: CheckContext,
 ) -> Tally:
     """Check, register and store `events`. Returns what became of them; raises when anything stops the check."""
     tally = Tally()
     ids = [event_ids(event.properties) for event in events]
     known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
     records = [
-        Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms)
+        Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms, _refused(named, known))
         for event, named in zip(events, ids, strict=True)
     ]
-    context = keys.check_context(now_ms)
-    decisions = policy.gate.check(records, context)
+    decisions, giving = consent.check(policy, records, ids, known, context)
+    consent.keep_evidence(tx, project_id, decisions, [_first_known(named, known) for named in ids], now_ms)
     accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
     known |= _enrol_and_link(tx, keys, known, [ids[i] for i in accepted], now_ms)
+    tally.opted_in = consent.record_opt_ins(tx, project_id, giving, ids, known)
     people = {i: known[subject] for i in accepted if (subject := ids[i].subject)}
     decisions = with_person_keys(tx, keys, policy.gate, context, records, decisions, people)
     accepted = [i for i in accepted if decisions[i].verdict is not Verdict.DROPPED]
@@ -71,6 +76,8 @@ def append_events(
         row = _event_row(keys, events[i], ids[i], known, decisions[i], policy.version, now_ms)
         (held if decisions[i].verdict is Verdict.QUARANTINED else rows).append((row, decisions[i]))
     store.append(tx, project_id, [row for row, _ in rows])
+    if rows and policy.written.retention:
+        retention.note_late(tx, project_id, min(row.time_ms for row, _ in rows), now_ms)
     _hold(tx, keys, held, now_ms)
     tally.stored, tally.quarantined = len(rows), len(held)
     tally.changed = sum(decision.verdict is Verdict.CHANGED for _, decision in rows)
@@ -82,7 +89,10 @@ def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) ->
     """The same records with what the register knows of their people."""
     ids = [event_ids(record.properties) for record in records]
     known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
-    return [msgspec.structs.replace(record, state=_state(named, known)) for record, named in zip(records, ids, strict=True)]
+    return [
+        msgspec.structs.replace(record, state=_state(named, known), refused_purposes=_refused(named, known))
+        for record, named in zip(records, ids, strict=True)
+    ]
 
 
 def reason_of(decision: Decision) -> str:
@@ -96,7 +106,31 @@ def state_of(rows: Iterable[Row]) -> SubjectState:
 
 
 def _state(ids: EventIds, known: Mapping[str, Row]) -> SubjectState:
-    return state_of(known[each] for each in ids.judged() if each in known)
+    state = state_of(known[each] for each in ids.judged() if each in known)
+    return SubjectState.ACTIVE if state is SubjectState.OPTED_IN and not _consented(ids, known) else state
+
+
+def _consented(ids: EventIds, known: Mapping[str, Row]) -> bool:
+    """Whether the event's own person opted in: themselves, or on a device that is about to become theirs.
+
+    Consent that somebody else gave on a shared device is not theirs.
+    """
+    subject, device = known.get(ids.subject or ""), known.get(ids.device or "")
+    own = subject is not None and subject.state is SubjectState.OPTED_IN
+    return own or (device is not None and device.state is SubjectState.OPTED_IN and device.person == device.uid)
+
+
+def _refused(ids: EventIds, known: Mapping[str, Row]) -> frozenset[str]:
+    """The purposes that any of these ids refuses."""
+    refused = NOBODY_REFUSES
+    for each in ids.judged():
+        if each in known and known[each].refused:
+            refused |= known[each].refused
+    return refused
+
+
+def _first_known(ids: EventIds, known: Mapping[str, Row]) -> Row | None:
+    return next((known[each] for each in ids.judged() if each in known), None)
 
 
 def _enrol_and_link(
@@ -106,7 +140,7 @@ def _enrol_and_link(
     rows = {**known, **register.enrol(tx, keys, wanted, now_ms)}
     for named in ids:
         if named.user and named.device:
-            rows[named.device] = register.link(tx, keys, rows[named.device], rows[named.user])
+            rows[named.device], rows[named.user] = register.link(tx, keys, rows[named.device], rows[named.user])
     return rows
 
 

@@ -13,8 +13,9 @@ from app.access.roles import Permission
 from app.errors import InvalidInput
 from app.http import api_blueprint, caller, json_response, needs, services
 from app.ingest.append import utc_day
+from app.ingest.circumstances import Circumstances
 from app.ingest.schemas import CHECK_DOC, RefusalsQuery, RefusalsSchema
-from policies.model import Decision, Record, Scope
+from policies.model import Decision, Record, Scope, Signal
 
 MAX_EVENTS = 2_000
 
@@ -26,6 +27,7 @@ class _Event(msgspec.Struct):
 
 class _Check(msgspec.Struct, forbid_unknown_fields=True):
     events: list[_Event]
+    signals: list[str] = []
 
 
 def blueprint() -> Blueprint:
@@ -40,18 +42,20 @@ def blueprint() -> Blueprint:
 @needs(Permission.POLICY_CHECK)
 def check() -> Response:
     """Judge up to 2,000 events by the active policy, in order. Nothing is kept but a count."""
-    records = [Record(Scope.EVENT, each.event, each.properties) for each in _read(request.get_data(cache=False))]
+    asked = _read(request.get_data(cache=False))
+    records = [Record(Scope.EVENT, each.event, each.properties) for each in asked.events]
+    circumstances = Circumstances(signals=_signals(asked.signals))
     with services().database.read() as tx:
-        name, version, decisions = services().ingest.check(tx, caller().project, records)
+        name, version, decisions = services().ingest.check(tx, caller().project, records, circumstances)
     for decision in decisions:
         services().metrics.checks.labels(decision.verdict.value).inc()
     results = [_result(each) for each in decisions]
     return json_response({"policy": {"name": name, "version": version}, "results": results})
 
 
-def _read(body: bytes) -> list[_Event]:
+def _read(body: bytes) -> _Check:
     try:
-        events = msgspec.json.decode(body, type=_Check).events
+        asked = msgspec.json.decode(body, type=_Check)
     except msgspec.ValidationError as fault:
         # The message names the path and the expected type, never the value: `Expected `str`, got `int` - at `$.events[0].event``.
         # Of an unknown field it names the field, which the caller chose.
@@ -59,12 +63,19 @@ def _read(body: bytes) -> list[_Event]:
         raise InvalidInput(told, field="events", remedy=_SHAPE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("the body is not JSON", field="body", remedy=_SHAPE) from None
-    if len(events) > MAX_EVENTS:
+    if len(asked.events) > MAX_EVENTS:
         raise InvalidInput(f"more than {MAX_EVENTS} events", field="events", remedy="send fewer at a time")
-    return events
+    return asked
 
 
-_SHAPE = 'send {"events":[{"event":"…","properties":{…}}]}'
+def _signals(names: list[str]) -> frozenset[Signal]:
+    # Not an enumeration in the struct: msgspec would quote what was sent.
+    if not set(Signal).issuperset(names):
+        raise InvalidInput("unknown signal", field="signals", remedy=f"use {', '.join(Signal)}")
+    return frozenset(map(Signal, names))
+
+
+_SHAPE = 'send {"events":[{"event":"…","properties":{…}}]}, with "signals":["gpc"] where the browser sent Sec-GPC: 1'
 
 
 def _result(decision: Decision) -> dict[str, Any]:
@@ -86,7 +97,14 @@ def refusals(query: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
     with services().database.read() as tx:
         reasons = services().ingest.refusals(tx, caller().project.id, first, last)
-    return {"from_date": first, "to_date": last, "total": sum(reasons.values()), "reasons": reasons}
+        unknown = services().ingest.signals_of_unknown_ids(tx, caller().project.id, first, last)
+    return {
+        "from_date": first,
+        "to_date": last,
+        "total": sum(reasons.values()),
+        "reasons": reasons,
+        "signals_of_unknown_ids": unknown,
+    }
 
 
 def _day(value: date | None, default: str) -> str:

@@ -17,6 +17,9 @@ from app.ingest.values import Unfit
 Operation = tuple[str, Any]
 """Name and operand of one change to a profile or group."""
 
+NO_ADDRESS = "0"
+"""What senders write as an address to say that none may be looked up (wire section 11)."""
+
 TOKEN_MISSING = "token, missing or empty"  # noqa: S105 - a message, not a token
 """The live service's text for a record that names no project."""
 
@@ -42,8 +45,9 @@ class Update:
     them.
 
     Operands: a dict for `$set_once $set $add $append $remove`, a dict of lists for `$union`, a list of names
-    for `$unset`, None for `$delete`, which stands alone. `$ip`, `$latitude` and `$longitude` are taken away
-    unread."""
+    for `$unset`, None for `$delete`, which stands alone. `ip` is the address beside the operations, for a look-up
+    and for nothing else: `NO_ADDRESS` where the sender wants none, None where it said nothing. `$latitude` and
+    `$longitude` beside them are taken away unread."""
 
     token: str = field(repr=False)
     operations: tuple[Operation, ...] = field(repr=False)
@@ -53,6 +57,7 @@ class Update:
     group_id: str | None = field(default=None, repr=False)
     ignore_alias: bool = False
     ignore_time: bool = False
+    ip: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

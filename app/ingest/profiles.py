@@ -13,18 +13,17 @@ from app.events.port import EventStore, ProfileRow
 from app.events.profile_update import apply
 from app.identity import bridges, register
 from app.identity.register import Row
+from app.ingest import consent
 from app.ingest.answers import FailedRecord
 from app.ingest.append import reason_of, state_of
 from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.limits import Limits
-from app.ingest.outcome import Operation, Update
+from app.ingest.outcome import NO_ADDRESS, Operation, Update
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
-
-_UNCHECKED = ("$unset", "$delete")
 
 
 @dataclass(slots=True)
@@ -44,13 +43,14 @@ def update_profiles(
     store: EventStore,
     updates: Sequence[tuple[int, Update]],
     now_ms: int,
+    context: CheckContext,
 ) -> Tally:
     """Check and apply updates in order; `updates` carries each one's index in the batch."""
     tally = Tally()
     names = [_identifier(update) for _, update in updates]
     known = register.resolve(tx, keys, set(names))
-    context = keys.check_context(now_ms)
     checked, unkeyed = _check(policy, context, updates, names, known)
+    _keep_evidence(tx, project_id, checked, [known.get(name) for name in names], now_ms)
     allowed = [i for i in range(len(updates)) if _leaves_something(checked[i], names[i], known, tally)]
     known |= register.enrol(tx, keys, {names[i] for i in allowed} - known.keys(), now_ms)
     targets = {i: _target(known[names[i]], updates[i][1].ignore_alias) for i in allowed}
@@ -65,7 +65,7 @@ def update_profiles(
         else:
             most = Limits().profile_properties
             tally.failures.append(FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first"))
-    _store(tx, project_id, store, drafts, policy.version)
+    _store(tx, project_id, store, drafts, policy.version, now_ms)
     return tally
 
 
@@ -80,7 +80,7 @@ def _check(
     names: Sequence[str],
     known: Mapping[str, Row],
 ) -> tuple[list[list[_Checked]], list[_Unkeyed]]:
-    """Each operation of each update beside its decision; None for those that carry no value to check.
+    """Each operation of each update beside its decision; None for one that carries no value and is not refused.
 
     And where those stand that must be checked again with the person's key.
     """
@@ -90,12 +90,15 @@ def _check(
         state = state_of([known[name]] if name in known else [])
         checked.append([(operation, None) for operation in update.operations])
         for at, (operation, operand) in enumerate(update.operations):
-            if operation not in _UNCHECKED:
+            if operation != "$delete":
                 places.append((len(checked) - 1, at))
-                records.append(Record(Scope.PROFILE, operation, operand, state, update.time_ms))
+                values = {} if operation == "$unset" else _with_address(operation, operand, update, context)
+                records.append(Record(Scope.PROFILE, operation, values, state, update.time_ms))
     decisions = policy.gate.check(records, context)
     for (i, at), decision in zip(places, decisions, strict=True):
-        checked[i][at] = (checked[i][at][0], decision)
+        done = checked[i][at][0]
+        if done[0] != "$unset" or decision.verdict is Verdict.DROPPED:
+            checked[i][at] = (done, decision)
     found = zip(places, records, decisions, strict=True)
     return checked, [(i, at, record, decision) for (i, at), record, decision in found if decision.needs_key]
 
@@ -120,6 +123,20 @@ def _encrypt(
 def _decided(checked: Sequence[list[_Checked]], targets: Mapping[int, int]) -> Iterator[tuple[int, Decision]]:
     for i, uid in targets.items():
         yield from ((uid, decision) for _, decision in checked[i] if decision is not None)
+
+
+def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:
+    """What the gate looks at: with the update's own address, which no policy keeps, where a place may come of it."""
+    # An address of 0 says "look nothing up", which matters only where there is another address to look up.
+    wanted = update.ip is not None and (context.ip is not None or update.ip != NO_ADDRESS)
+    return {**operand, "$ip": update.ip} if wanted and operation == "$set" else operand
+
+
+def _keep_evidence(
+    tx: Connection, project_id: int, checked: Sequence[Sequence[_Checked]], rows: Sequence[Row | None], now_ms: int
+) -> None:
+    decided = [(decision, row) for each, row in zip(checked, rows, strict=True) for _, decision in each if decision is not None]
+    consent.keep_evidence(tx, project_id, [decision for decision, _ in decided], [row for _, row in decided], now_ms)
 
 
 def _leaves_something(checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally) -> bool:
@@ -180,12 +197,12 @@ def _apply(draft: _Draft, update: Update, checked: list[_Checked]) -> bool:
     return True
 
 
-def _store(tx: Connection, project_id: int, store: EventStore, drafts: Mapping[int, _Draft], version: int) -> None:
+def _store(tx: Connection, project_id: int, store: EventStore, drafts: Mapping[int, _Draft], version: int, now_ms: int) -> None:
     gone = [uid for uid, draft in drafts.items() if draft.properties is None and draft.existed]
     if gone:
         store.delete_profiles(tx, project_id, gone)
     rows = [
-        ProfileRow(0, uid, msgspec.json.encode(draft.properties).decode(), draft.last_seen_ms, version)
+        ProfileRow(0, uid, msgspec.json.encode(draft.properties).decode(), draft.last_seen_ms, version, now_ms)
         for uid, draft in drafts.items()
         if draft.properties is not None
     ]

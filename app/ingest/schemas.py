@@ -21,6 +21,12 @@ class RefusalsSchema(Schema):
     to_date = fields.String(required=True)
     total = fields.Integer(required=True)
     reasons = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    signals_of_unknown_ids = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={"description": "Of these, refused for a browser's signal under ids that nobody had seen, by signal."},
+    )
 
 
 # `/v1/check` is read by msgspec, not by marshmallow: it stands in other services' request path. So its shape is written out.
@@ -53,7 +59,10 @@ CHECK_DOC: dict[str, Any] = {
                     "type": "object",
                     "required": ["events"],
                     "additionalProperties": False,
-                    "properties": {"events": {"type": "array", "maxItems": 2000, "items": _EVENT}},
+                    "properties": {
+                        "events": {"type": "array", "maxItems": 2000, "items": _EVENT},
+                        "signals": {"type": "array", "items": {"enum": ["gpc", "dnt"]}},
+                    },
                 }
             }
         },

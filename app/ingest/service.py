@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
 
 from sqlalchemy.engine import Connection
 
@@ -16,17 +18,20 @@ from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
-from app.identity import fence
-from app.ingest import append, keyed, profiles
+from app.identity import fence, signals
+from app.ingest import append, consent, keyed, profiles
 from app.ingest.answers import FailedRecord
+from app.ingest.circumstances import UNREMARKABLE, Circumstances
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
+from app.ingest.places import Places
 from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
 from app.ingest.validate import validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring, ProjectKeys, Purpose
 from app.rulebook.service import Rulebook
+from policies.context import CheckContext
 from policies.model import Decision, Record
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
@@ -43,6 +48,7 @@ class Ingest:
         rulebook: Rulebook,
         audit: AuditLog,
         clock: Callable[[], int],
+        places: Places,
         limits: Limits | None = None,
     ) -> None:
         self._database = database
@@ -51,17 +57,21 @@ class Ingest:
         self._rulebook = rulebook
         self._audit = audit
         self._clock = clock
+        self._places = places
         self.limits = limits or Limits()
 
-    def track(self, batch: Batch) -> Tally:
+    def track(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Events of `/track`: each names its project by the token in its properties."""
-        return self._events(batch, None, "sdk")
+        return self._events(batch, None, "sdk", circumstances)
 
     def import_events(self, batch: Batch, project: Project, actor: str) -> Tally:
-        """Events of `/import`: the credential names the project. Strict adds the rules of strict import."""
-        return self._events(batch, project, actor)
+        """Events of `/import`: the credential names the project. Strict adds the rules of strict import.
 
-    def _events(self, batch: Batch, project: Project | None, actor: str) -> Tally:
+        The sender is a server: neither its address nor its headers say anything of the people in the events.
+        """
+        return self._events(batch, project, actor, UNREMARKABLE)
+
+    def _events(self, batch: Batch, project: Project | None, actor: str, circumstances: Circumstances) -> Tally:
         tally, now = Tally(), self._clock()
         by_token: dict[str, list[tuple[int, Event]]] = {}
         for index, raw in enumerate(batch.records):
@@ -82,29 +92,41 @@ class Ingest:
                 for token, events in sorted(by_token.items()):
                     found = project or self._project(tx, token, [index for index, _ in events], tally, "properties.token")
                     if found is not None:
-                        self._append(tx, found, [event for _, event in events], actor, tally)
+                        self._append(tx, found, [event for _, event in events], actor, tally, circumstances)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
-    def _append(self, tx: Connection, project: Project, events: Sequence[Event], actor: str, tally: Tally) -> None:
+    def _append(
+        self,
+        tx: Connection,
+        project: Project,
+        events: Sequence[Event],
+        actor: str,
+        tally: Tally,
+        circumstances: Circumstances,
+    ) -> None:
         fence.enter_shared(tx, project.id)
-        policy = self._rulebook.active(tx, project.id)
+        policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = append.append_events(
             tx,
             project.id,
-            self._keys(tx, project.id),
+            keys,
             policy,
             self._stores.of(project.store_url),
             events,
             self._clock(),
+            self._context(keys, circumstances),
         )
         part.refused += tally.refused  # Set aside before the gate (`$ignore`, too old): counted with the first project.
         tally.refused = Counter()
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.INGEST_ACCEPTED, project.id, actor, policy.version, part)
+        if part.opted_in:
+            entry = Entry(AuditAction.OPT_IN_RECEIVED, project.id, actor, self._clock(), counts={"people": part.opted_in})
+            self._audit.stage(tx, entry)
         _add(tally, part, len(events))
 
-    def engage(self, batch: Batch) -> Tally:
+    def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
         tally, now = Tally(), self._clock()
         by_token: dict[str, list[tuple[int, Update]]] = {}
@@ -119,27 +141,37 @@ class Ingest:
                 for token, updates in sorted(by_token.items()):
                     found = self._project(tx, token, [index for index, _ in updates], tally, "$token")
                     if found is not None:
-                        self._update(tx, found, updates, tally)
+                        self._update(tx, found, updates, tally, circumstances)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
-    def _update(self, tx: Connection, project: Project, updates: Sequence[tuple[int, Update]], tally: Tally) -> None:
+    def _update(
+        self,
+        tx: Connection,
+        project: Project,
+        updates: Sequence[tuple[int, Update]],
+        tally: Tally,
+        circumstances: Circumstances,
+    ) -> None:
         fence.enter_shared(tx, project.id)
-        policy = self._rulebook.active(tx, project.id)
+        policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = profiles.update_profiles(
             tx,
             project.id,
-            self._keys(tx, project.id),
+            keys,
             policy,
             self._stores.of(project.store_url),
             updates,
             self._clock(),
+            self._context(keys, circumstances),
         )
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)
         _add(tally, part, len(updates) - len(part.failures))
 
-    def check(self, tx: Connection, project: Project, records: Sequence[Record]) -> tuple[str, int, list[Decision]]:
+    def check(
+        self, tx: Connection, project: Project, records: Sequence[Record], circumstances: Circumstances = UNREMARKABLE
+    ) -> tuple[str, int, list[Decision]]:
         """The verdict of the active policy on records of a caller who stores elsewhere. Stores nothing.
 
         Returns the policy's name, its version, and one decision a record, in order. Values under `encrypt` are under
@@ -150,7 +182,7 @@ class Ingest:
         if keys.tokens is None:
             with self._database.write() as own:
                 keys = self._keys(own, project.id)
-        context = keys.check_context(self._clock(), identifiers="exposed")
+        context = self._context(keys, circumstances, "exposed")
         known = append.with_states(tx, keys, records)
         decisions = policy.gate.check(known, context)
         people = keyed.known_people(tx, keys, known, decisions)
@@ -171,6 +203,16 @@ class Ingest:
         """How many records were refused by reason, from one UTC day to another, both inclusive."""
         return append.refusals(tx, project_id, from_day, to_day)
 
+    def signals_of_unknown_ids(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
+        """How many records of ids that nobody knew were refused for a browser's signal; days as above."""
+        return signals.of_unknown_ids(tx, project_id, from_day, to_day)
+
+    def _context(
+        self, keys: ProjectKeys, circumstances: Circumstances, identifiers: Literal["sealed", "exposed"] = "sealed"
+    ) -> CheckContext:
+        said = keys.check_context(self._clock(), identifiers=identifiers)
+        return replace(said, ip=circumstances.ip, signals=circumstances.signals, places=self._places.look_up)
+
     @staticmethod
     def _project(tx: Connection, token: str, indexes: Iterable[int], tally: Tally, field: str) -> Project | None:
         try:
@@ -183,6 +225,9 @@ class Ingest:
         facts = {"policy_version": str(version)}
         entry = Entry(action, project_id, actor, self._clock(), counts=part.counts(), facts=facts)
         self._audit.stage(tx, entry)
+        heeded = {reason: part.refused[reason] for reason in consent.SIGNALS if part.refused[reason]}
+        if heeded:
+            self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=heeded))
 
 
 def _set_aside(tally: Tally, index: int, record: Rejected | Ignored) -> None:

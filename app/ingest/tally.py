@@ -10,12 +10,16 @@ from app.ingest.answers import FailedRecord
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored."""
+    """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored.
+
+    `opted_in` are people whose first consent came with the batch.
+    """
 
     valid: int = 0
     stored: int = 0
     changed: int = 0
     quarantined: int = 0
+    opted_in: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
 

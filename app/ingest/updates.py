@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from app.ingest.limits import Limits
 from app.ingest.outcome import (
+    NO_ADDRESS,
     TOKEN_MISSING,
     Operation,
     Refused,
@@ -66,6 +67,7 @@ def _update(raw: Any, kind: Literal["profile", "group"], rules: _UpdateRules, no
         _update_time(record.get("$time"), now_ms),
         ignore_alias=_yes(record.get("$ignore_alias")),
         ignore_time=_yes(record.get("$ignore_time")),
+        ip=_address(record.get("$ip")),
         **ids,
     )
 
@@ -83,6 +85,11 @@ def _whom(record: Mapping[str, Any], name: str, rules: _UpdateRules) -> str:
 def _yes(value: Any) -> bool:
     # Go sends the words.
     return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
+
+
+def _address(value: Any) -> str | None:
+    """The address to look up. Anything but a text says that nothing may be looked up."""
+    return None if value is None else (value if isinstance(value, str) and value else NO_ADDRESS)
 
 
 def _update_time(value: Any, now_ms: int) -> int:

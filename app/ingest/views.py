@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from app.access.roles import Permission
 from app.http import Problem, caller, needs, public, services, speak
 from app.ingest.answers import Answer, ingest_answer, ingest_error
+from app.ingest.circumstances import Circumstances, heard
 from app.ingest.errors import WireError
 from app.ingest.tally import Tally
 from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, dialect, query_pairs
@@ -43,18 +44,23 @@ def engage() -> Response:
 def import_events() -> Response:
     """Events of any age, by an authenticated sender."""
     who = caller()
-    return _receive("import", lambda batch: services().ingest.import_events(batch, who.project, who.id))
+    return _receive("import", lambda batch, _: services().ingest.import_events(batch, who.project, who.id))
 
 
-def _receive(endpoint: Endpoint, work: Callable[[Batch], Tally]) -> Response:
+def _receive(endpoint: Endpoint, work: Callable[[Batch, Circumstances], Tally]) -> Response:
     try:
         batch = decode(_wire(endpoint), services().ingest.limits)
     except WireError as fault:
         services().metrics.records.labels(endpoint, "unreadable").inc()
         return _refusal(Problem(fault.status, fault.code, fault.message, fault.field, fault.remedy))
-    tally = work(batch)
+    tally = work(batch, circumstances(batch.controls))
     _count(endpoint, tally)
     return _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+
+
+def circumstances(controls: Controls) -> Circumstances:
+    """What the request at hand says about its sender. The address counts only where the sender asked for a look-up."""
+    return Circumstances(request.remote_addr if controls.ip else None, heard(request.headers.get))
 
 
 def _response(answer: Answer) -> Response:

@@ -24,6 +24,7 @@ from policies.diff import Item, diff, summary
 from policies.errors import PolicyError
 from policies.gate import Gate
 from policies.load import load
+from policies.model import Policy
 
 _KEPT_GATES = 64
 # What the column holds: no database needs to be asked for more.
@@ -35,11 +36,12 @@ Fence = Callable[[Connection, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ActivePolicy:
-    """The gate of one policy version of one project."""
+    """The gate of one policy version of one project, and the policy as it was written."""
 
     name: str
     version: int
     gate: Gate
+    written: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,8 @@ class Rulebook:
         row = self._row(tx, project_id, version)
         if hashlib.sha256(row.text.encode()).hexdigest() != row.digest:
             raise Unavailable("the stored policy does not have its digest", remedy="activate another version")
-        return ActivePolicy(row.name, version, compile_policy(load(row.text)))
+        written = load(row.text)
+        return ActivePolicy(row.name, version, compile_policy(written), written)
 
     @staticmethod
     def _active_version(tx: Connection, project_id: int) -> int | None:

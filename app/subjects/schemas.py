@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.audit.entry import iso
+from app.identity.signals import Evidence
 from app.subjects.model import SubjectRequest
 
 _MAX_IDS = 2_000
@@ -24,18 +27,42 @@ def _usable(value: str) -> None:
 
 def identifiers() -> fields.Field[Any]:
     """A list of ids of people, in the body and never in a URL."""
-    return fields.List(
+    return _Identifiers(
         fields.String(validate=_usable),
         required=True,
         validate=validate.Length(1, _MAX_IDS),
-        metadata={"description": "Ids of people: user ids, or `$device:<id>` for a device."},
+        metadata={"description": "Ids of people: user ids, or `$device:<id>` for a device. A text is read as CSV, an id a line."},
     )
+
+
+class _Identifiers(fields.List[Any]):
+    """A list, or the text of a CSV file: the first cell of each line, without a heading `distinct_id`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> list[Any]:
+        if isinstance(value, str):
+            try:
+                cells = [row[0] for row in csv.reader(io.StringIO(value)) if row and row[0]]
+            except csv.Error:
+                raise ValidationError("must be CSV, an id a line") from None
+            value = cells[1:] if cells[:1] == ["distinct_id"] else cells
+        return super()._deserialize(value, attr, data, **options)
 
 
 class IdentifiersSchema(Schema):
     """Ids of people."""
 
     distinct_ids = identifiers()
+
+
+class ChoiceSchema(IdentifiersSchema):
+    """Whose choice, and about which purposes."""
+
+    purposes = fields.List(
+        fields.String(validate=validate.Length(1, 200)),
+        load_default=[],
+        validate=validate.Length(max=100),
+        metadata={"description": "Purposes of the active policy; left out, the choice is about everything."},
+    )
 
 
 class LiftSchema(IdentifiersSchema):
@@ -62,10 +89,21 @@ class LiftedSchema(Schema):
     lifted = fields.Integer(required=True)
 
 
+class SignalSchema(Schema):
+    """A browser's signal that was honoured: how often, first and last."""
+
+    signal = fields.String(required=True)
+    first = fields.String(required=True)
+    last = fields.String(required=True)
+    n = fields.Integer(required=True)
+
+
 class StatesSchema(Schema):
     """What is known of each id, in the order asked; null for an id never seen."""
 
     states = fields.List(fields.String(allow_none=True), required=True)
+    refused_purposes = fields.List(fields.List(fields.String()), required=True)
+    signals = fields.List(fields.List(fields.Nested(SignalSchema)), required=True)
 
 
 class NewRequestSchema(IdentifiersSchema):
@@ -114,6 +152,11 @@ class RequestListSchema(Schema):
     """Requests, newest first."""
 
     requests = fields.List(fields.Nested(RequestSchema), required=True)
+
+
+def signal_view(seen: Evidence) -> dict[str, Any]:
+    """Evidence as `SignalSchema` shows it."""
+    return {"signal": seen.signal, "first": iso(seen.first_ms), "last": iso(seen.last_ms), "n": seen.n}
 
 
 def request_view(request: SubjectRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Data-subject requests and opt-outs: what is accepted, at once and in one transaction, and what is told about it later."""
+"""Data-subject requests: what is accepted, at once and in one transaction, and what is told about it later."""
 
 from __future__ import annotations
 
@@ -45,15 +45,6 @@ class RequestStatus:
     request: SubjectRequest
     identifiers: tuple[str, ...] = field(repr=False)
     archive_ready: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OptOutResult:
-    """How many people and ids changed; `refused` counts ids that are erased, where nothing is left to opt out."""
-
-    people: int
-    identifiers: int
-    refused: int
 
 
 class Subjects:
@@ -250,26 +241,6 @@ class Subjects:
             entry = Entry(AuditAction.ARCHIVE_REVOKED, by.project.id, by.id, self._clock(), obj=request_id)
             self._audit.stage(tx, entry)
 
-    # --- opt-outs ----------------------------------------------------------------------------------------------------
-
-    def opt_out(self, by: Principal, identifiers: Sequence[str]) -> OptOutResult:
-        """Refuse what these people send from this commit on (GDPR article 21). An id never seen is remembered, sealed."""
-        with self._database.write() as tx:
-            fence.enter_exclusive(tx, by.project.id)
-            keys = self._keyring.of(tx, by.project.id)
-            known = register.resolve(tx, keys, identifiers)
-            rows = {**known, **register.enrol(tx, keys, set(identifiers) - known.keys(), self._clock())}
-            people = _people(rows, SubjectState.ACTIVE)
-            return self._switch(tx, by, people, SubjectState.OPTED_OUT, AuditAction.OPT_OUT_SET, _erased(rows))
-
-    def opt_in(self, by: Principal, identifiers: Sequence[str]) -> OptOutResult:
-        """Lift opt-outs. What was refused meanwhile does not come back; an erased person stays erased."""
-        with self._database.write() as tx:
-            fence.enter_exclusive(tx, by.project.id)
-            rows = register.resolve(tx, self._keyring.of(tx, by.project.id), identifiers)
-            people = _people(rows, SubjectState.OPTED_OUT)
-            return self._switch(tx, by, people, SubjectState.ACTIVE, AuditAction.OPT_OUT_LIFTED, _erased(rows))
-
     def lift_tombstones(self, by: Principal, identifiers: Sequence[str], basis: str) -> int:
         """After a recorded re-consent, accept these erased ids again. What was erased does not come back."""
         with self._database.write() as tx:
@@ -287,22 +258,6 @@ class Subjects:
                 ),
             )
         return lifted
-
-    def states(self, by: Principal, identifiers: Sequence[str]) -> list[SubjectState | None]:
-        """What the register says of each id, None for one it never saw; order kept."""
-        with self._database.read() as tx:
-            rows = register.resolve(tx, self._keyring.of(tx, by.project.id), identifiers)
-        return [rows[each].state if each in rows else None for each in identifiers]
-
-    def _switch(
-        self, tx: Connection, by: Principal, people: set[int], state: SubjectState, action: AuditAction, refused: int
-    ) -> OptOutResult:
-        uids = register.closure(tx, by.project.id, people)
-        register.set_state(tx, by.project.id, uids, state)
-        ref = register.audit_ref(tx, by.project.id, next(iter(people))) if len(people) == 1 else None
-        counts = {"people": len(people), "ids": len(uids)}
-        self._audit.stage(tx, Entry(action, by.project.id, by.id, self._clock(), ref=ref, counts=counts))
-        return OptOutResult(len(people), len(uids), refused)
 
 
 def revoke_archives(tx: Connection, project_id: int, uids: Sequence[int]) -> list[str]:
@@ -339,14 +294,6 @@ def _name_subjects(tx: Connection, request: SubjectRequest, uids: set[int], *, n
 def _named(tx: Connection, request_id: str) -> list[int]:
     rows = sa.select(request_subject.c.uid).where(request_subject.c.request_id == request_id, request_subject.c.named.is_(True))
     return list(tx.execute(rows).scalars())
-
-
-def _people(rows: dict[str, Row], state: SubjectState) -> set[int]:
-    return {row.person for row in rows.values() if row.state is state and row.person is not None}
-
-
-def _erased(rows: dict[str, Row]) -> int:
-    return sum(row.state in (SubjectState.ERASING, SubjectState.ERASED) for row in rows.values())
 
 
 def _positions(identifiers: Sequence[str], unknown: Sequence[str]) -> tuple[int, ...]:

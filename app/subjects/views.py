@@ -13,8 +13,10 @@ from app.errors import Conflict, NotFound
 from app.http import api_blueprint, caller, needs, services
 from app.subjects import archive
 from app.subjects.certificate import signer_name
+from app.subjects.choices import Changed
 from app.subjects.model import RequestKind
 from app.subjects.schemas import (
+    ChoiceSchema,
     IdentifiersSchema,
     LiftedSchema,
     LiftSchema,
@@ -25,8 +27,9 @@ from app.subjects.schemas import (
     RequestsQuery,
     StatesSchema,
     request_view,
+    signal_view,
 )
-from app.subjects.service import Accepted, OptOutResult
+from app.subjects.service import Accepted
 
 
 def blueprint() -> Blueprint:
@@ -70,8 +73,8 @@ _SHAPES: dict[str, tuple[Any, ...]] = {
     "status": (_gives(200, RequestSchema),),
     "cancel": (_gives(200, RequestSchema),),
     "retry": (_gives(200, RequestSchema),),
-    "opt_out": (_takes(IdentifiersSchema), _gives(200, OptOutSchema)),
-    "opt_in": (_takes(IdentifiersSchema), _gives(200, OptOutSchema)),
+    "opt_out": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
+    "opt_in": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
     "states": (_takes(IdentifiersSchema), _gives(200, StatesSchema)),
     "lift": (_takes(LiftSchema), _gives(200, LiftedSchema)),
 }
@@ -171,25 +174,29 @@ def archive_response(request_id: str) -> Response:
 
 @needs(Permission.SUBJECTS_WRITE)
 def opt_out(body: dict[str, Any]) -> dict[str, int]:
-    """Refuse what these people send from now on. Senders still get success."""
-    return _opt_out_view(services().subjects.opt_out(caller(), body["distinct_ids"]))
+    """Refuse what these people send from now on, or only what serves the purposes named. Senders still get success."""
+    return _changed_view(services().choices.opt_out(caller(), body["distinct_ids"], body["purposes"]))
 
 
 @needs(Permission.SUBJECTS_WRITE)
 def opt_in(body: dict[str, Any]) -> dict[str, int]:
-    """Accept what these people send again."""
-    return _opt_out_view(services().subjects.opt_in(caller(), body["distinct_ids"]))
+    """Record consent: accept what these people send, also after an opt-out; or lift refusals of the purposes named."""
+    return _changed_view(services().choices.opt_in(caller(), body["distinct_ids"], body["purposes"]))
 
 
-def _opt_out_view(result: OptOutResult) -> dict[str, int]:
-    return {"people": result.people, "ids": result.identifiers, "erased": result.refused}
+def _changed_view(changed: Changed) -> dict[str, int]:
+    return {"people": changed.people, "ids": changed.identifiers, "erased": changed.erased}
 
 
 @needs(Permission.SUBJECTS_READ)
 def states(body: dict[str, Any]) -> dict[str, Any]:
-    """Whether each id is known, opted out, restricted, or erased."""
-    found = services().subjects.states(caller(), body["distinct_ids"])
-    return {"states": [None if each is None else each.value for each in found]}
+    """Whether each id is known, opted in or out, restricted, or erased; what it refused, and which signals it sent."""
+    found = services().choices.standings(caller(), body["distinct_ids"])
+    return {
+        "states": [None if each is None else each.state.value for each in found],
+        "refused_purposes": [[] if each is None else sorted(each.refused) for each in found],
+        "signals": [[] if each is None else [signal_view(seen) for seen in each.signals] for each in found],
+    }
 
 
 @needs(Permission.SUBJECTS_WRITE)

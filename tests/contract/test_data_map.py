@@ -138,7 +138,7 @@ def test_a_tombstone_keeps_a_digest_and_what_it_needs_to_refuse() -> None:
     assert kept == TOMBSTONE
     register = metadata.tables["register"]
     emptied = {each.name for each in register.columns if each.info["holds"] is Holds.SUBJECT}
-    assert emptied == {"uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref"}
+    assert emptied == {"uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes"}
     assert all(register.c[name].nullable for name in emptied), "entombing empties them"
 
 

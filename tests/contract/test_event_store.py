@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -293,3 +294,59 @@ def test_the_register_takes_more_ids_than_one_statement_has_parameters(home: Ins
         assert register.resolve(tx, keys, ids) == made
         assert len({each.uid for each in made.values()}) == len(ids)
         assert all(0 < (each.uid or 0) <= 1 << 62 for each in made.values())
+
+
+# --- retention -------------------------------------------------------------------------------------------------------
+
+
+def _old(store: Store, after: tuple[int, int] = (-1, -1), before: int = 1_000, limit: int = 10) -> list[EventRow]:
+    with store.tx() as tx:
+        return list(store.adapter.old_events(tx, store.project, after, before, limit))
+
+
+def test_old_events_come_in_pages_of_the_key_and_end_before_their_time(store: Store) -> None:
+    rows = [row(time_ms, dedup) for time_ms in (1, 2, 999, 1_000) for dedup in (0, WIDEST)]
+    store.append(*rows)
+    pages, after = [], (-1, -1)
+    while page := _old(store, after, limit=2):
+        pages.append(page)
+        after = (page[-1].time_ms, page[-1].dedup)
+    assert [each for page in pages for each in page] == rows[:6]
+    assert _old(store, (2, 0), limit=1) == [rows[3]], "the page begins beyond its mark and not at its millisecond"
+
+
+def test_events_are_deleted_by_their_key_and_in_their_project(store: Store, home: Installation) -> None:
+    rows = [row(5, dedup) for dedup in range(4)]
+    other = Store(home)
+    store.append(*rows)
+    other.append(*rows)
+    with store.tx() as tx:
+        assert store.adapter.delete_events(tx, store.project, [rows[0], rows[2], row(6, 1)]) == 2
+        assert store.adapter.delete_events(tx, store.project, []) == 0
+    assert store.scan() == [rows[1], rows[3]]
+    assert other.scan() == rows
+
+
+def test_an_event_is_rewritten_where_it_is_and_never_made(store: Store, home: Installation) -> None:
+    rows = [row(5, dedup) for dedup in range(3)]
+    other = Store(home)
+    store.append(*rows[:2])
+    other.append(*rows)
+    with store.tx() as tx:
+        changed = [replace(each, properties='{"n":2}', name="other", uid=9) for each in rows[1:]]
+        store.adapter.rewrite_events(tx, store.project, changed)
+        store.adapter.rewrite_events(tx, store.project, [])
+    assert store.scan() == [rows[0], replace(rows[1], properties='{"n":2}')], "nothing but the properties, and no new row"
+    assert other.scan() == rows
+
+
+def test_old_profiles_come_by_when_they_were_changed_and_a_rewrite_is_no_change(store: Store) -> None:
+    store.put(*(replace(profile(uid, n=1), changed_ms=changed) for uid, changed in ((1, 30), (2, 10), (3, 10), (4, 50))))
+    with store.tx() as tx:
+        first = store.adapter.old_profiles(tx, store.project, (-1, -1), 50, 2)
+        assert [(each.uid, each.changed_ms) for each in first] == [(2, 10), (3, 10)]
+        (last,) = store.adapter.old_profiles(tx, store.project, (10, first[-1].seq), 50, 2)
+        store.adapter.rewrite_profiles(tx, store.project, [replace(last, properties="{}"), replace(last, uid=99)])
+    kept = store.profiles(1, 4, 99)
+    assert (kept[1].properties, kept[1].changed_ms, 99 in kept) == ("{}", 30, False)
+    assert kept[4].properties != "{}"

@@ -23,6 +23,7 @@ PUBLIC_PATHS = {
     "/engage",
     "/engage/",
     "/healthz",
+    "/.well-known/gpc.json",  # browsers and regulators look there
     "/readyz",
     "/openapi.json",
     "/policy.schema.json",

@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
 # What would make the installation under test another than the embedded default.
-_NOT_OURS = re.compile(r"^(PORTCULLIS_|DATABASE_URL$|REDIS_URL$|HOST$|PORT$)|_proxy$", re.IGNORECASE)
+_NOT_OURS = re.compile(r"^(PORTCULLIS_|DATABASE_URL$|REDIS_URL$|GEOIP_DB$|HOST$|PORT$)|_proxy$", re.IGNORECASE)
 
 
 class InstallationFailed(AssertionError):

@@ -91,6 +91,10 @@ class Gate:
             project_id = int(tx.execute(sa.text("SELECT id FROM project")).scalar_one())
         return [json.loads(each.body) for each in self.services.audit.entries(project_id, 0, 10_000)]
 
+    def log_after_sequencing(self) -> list[dict[str, Any]]:
+        self.services.audit.sequence()
+        return self.log()
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.services.database.read() as tx:
             return [tuple(row) for row in tx.execute(sa.text(sql))]

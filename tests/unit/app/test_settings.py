@@ -30,6 +30,8 @@ def test_a_postgresql_url_of_any_spelling_uses_psycopg(scheme):
         ("DATABASE_URL", "mysql://x"),
         ("PORTCULLIS_LOG_LEVEL", "loud"),
         ("PORTCULLIS_EMBEDDED", "maybe"),
+        ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("PORTCULLIS_TRUSTED_PROXIES", "-1"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_with_a_remedy(name, value):

@@ -496,7 +496,7 @@ def test_control_keys_are_consumed_and_unknown_ones_ignored() -> None:
     browser = {"$device_id": "d", "$user_id": "u", "$had_persisted_distinct_id": True, "$mystery": 1}
     place = {"$ip": "0", "$latitude": 1.5, "$longitude": 2.5, "$time": 1795450828.14, "$ignore_time": True}
     result = update(profile(**{"$set": {"a": 1}, "$ignore_alias": "true"}, **browser, **place))
-    assert result == Update("T", (("$set", {"a": 1}),), 1_795_450_828_140, "u1", ignore_alias=True, ignore_time=True)
+    assert result == Update("T", (("$set", {"a": 1}),), 1_795_450_828_140, "u1", ignore_alias=True, ignore_time=True, ip="0")
 
 
 @pytest.mark.parametrize(
