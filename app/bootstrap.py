@@ -21,6 +21,11 @@ from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
 from app.metrics import Metrics
+from app.observe.counting import Counting
+from app.observe.findings import Findings
+from app.observe.simulations import Simulations
+from app.observe.suggestions import Suggestions
+from app.quarantine.service import Quarantine
 from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
@@ -46,6 +51,10 @@ class Services:
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
+    quarantine: Quarantine
+    findings: Findings
+    simulations: Simulations
+    suggestions: Suggestions
     ingest: Ingest
     places: Places
     query: Query
@@ -83,6 +92,7 @@ def bootstrap(
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
+    quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
     access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
@@ -97,7 +107,11 @@ def bootstrap(
         promises=Promises(),
         doorbell=doorbell,
         queue=queue,
-        ingest=Ingest(database, keyring, stores, rulebook, audit, clock, places),
+        quarantine=quarantine,
+        findings=Findings(database, audit, clock),
+        simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
+        suggestions=Suggestions(database, stores, rulebook, audit, clock),
+        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
         places=places,
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app import first_start
+from app import cli_observe, first_start
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
@@ -257,6 +257,8 @@ def credential_revoke(settings: Settings, principal_id: str) -> None:
     click.echo("revoked")
 
 
+policy.add_command(cli_observe.simulate)
+policy.add_command(cli_observe.suggest)
 cli.add_command(policy)
 
 

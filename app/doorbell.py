@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 
 QUEUE = "portcullis"
 RUN_REQUEST = "jobs.tasks.run_request"
+RUN_SIMULATION = "jobs.tasks.run_simulation"
 # Longer than any step; a worker that stops renewing its lease is replaced long before.
 _JOB_TIMEOUT = 6 * 3600
 
@@ -22,8 +23,8 @@ _JOB_TIMEOUT = 6 * 3600
 class Doorbell(Protocol):
     """Somebody may be listening."""
 
-    def ring(self, request_id: str) -> bool:
-        """Say that `request_id` is due. False when nobody could be told."""
+    def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
+        """Say that the request or simulation `due_id` is due. False when nobody could be told."""
 
     def ping(self) -> bool:
         """True when a ring would be heard."""
@@ -32,7 +33,7 @@ class Doorbell(Protocol):
 class SilentDoorbell:
     """For an installation without Redis: the dispatcher finds due requests in SQL."""
 
-    def ring(self, request_id: str) -> bool:  # noqa: ARG002 - the shape of the port
+    def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:  # noqa: ARG002 - the shape of the port
         """Nobody is told."""
         return False
 
@@ -48,13 +49,13 @@ class RqDoorbell:
         self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
 
-    def ring(self, request_id: str) -> bool:
+    def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
         """Enqueue; False when Redis is away or full."""
         try:
             self._queue.enqueue(
-                RUN_REQUEST,
-                request_id,
-                description="run_request",
+                job,
+                due_id,
+                description=job.rpartition(".")[2],
                 job_timeout=_JOB_TIMEOUT,
                 result_ttl=0,
                 failure_ttl=3600,

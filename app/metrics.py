@@ -17,6 +17,7 @@ from app.database import Database
 from app.errors import PortcullisError
 from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
+from app.observe.tables import finding
 from app.subjects.tables import subject_request
 
 _NAMED_PROJECTS = 50
@@ -83,6 +84,7 @@ class _FromSql(Collector):
         swept = GaugeMetricFamily(
             "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
         )
+        findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -101,9 +103,11 @@ class _FromSql(Collector):
                     removed.add_metric((what,), int(n or 0))
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
+                undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
+                findings.add_metric((), tx.execute(undecided).scalar_one())
         except PortcullisError:
             return  # A scrape must answer while the database is away; the missing series is the alarm.
-        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept)
+        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings)
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

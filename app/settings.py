@@ -23,6 +23,7 @@ class Settings:
     `data_dir` holds everything of the embedded default. `database_url` is a SQLAlchemy URL (SQLite or PostgreSQL);
     `redis_url` may be None: then nobody rings the doorbell and the dispatcher does the work itself.
     `erasure_grace` is how many seconds an erasure waits, hidden but still cancellable, before it starts.
+    `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
     `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
@@ -43,6 +44,7 @@ class Settings:
     job_lease: int
     geoip_db: Path | None
     trusted_proxies: int
+    quarantine_days: int
     embedded: bool
 
     @classmethod
@@ -69,6 +71,7 @@ class Settings:
             geoip_db=Path(env["GEOIP_DB"]).expanduser().absolute() if env.get("GEOIP_DB") else None,
             trusted_proxies=_integer(env, "PORTCULLIS_TRUSTED_PROXIES", 0, 0, 16),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
+            quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )
 

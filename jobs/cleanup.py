@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from app.audit.entry import AuditAction
 from app.bootstrap import Services
-from app.ingest.tables import quarantined
 from app.subjects.queue import current
 from app.subjects.service import destroy_archive
 from app.subjects.tables import archive
@@ -17,7 +16,7 @@ _AT_ONCE = 500
 
 def clean(services: Services) -> int:
     """Destroy everything that has expired. Returns how many things that was; safe to run twice, and anywhere."""
-    return _expire_archives(services) + _expire_quarantine(services) + services.custody.retire_keys()
+    return _expire_archives(services) + services.quarantine.expire() + services.custody.retire_keys()
 
 
 def _expire_archives(services: Services) -> int:
@@ -31,16 +30,3 @@ def _expire_archives(services: Services) -> int:
                 destroy_archive(tx, request_id)
                 entries.stage(services, tx, current(tx, request_id), AuditAction.ARCHIVE_EXPIRED)
     return len(ids)
-
-
-def _expire_quarantine(services: Services) -> int:
-    if not _any_quarantine_expired(services):
-        return 0
-    with services.database.write() as tx:
-        return tx.execute(sa.delete(quarantined).where(quarantined.c.expires_ms <= services.clock())).rowcount
-
-
-def _any_quarantine_expired(services: Services) -> bool:
-    with services.database.read() as tx:
-        expired = sa.select(quarantined.c.id).where(quarantined.c.expires_ms <= services.clock())
-        return tx.execute(expired.limit(1)).first() is not None

@@ -14,26 +14,39 @@ from typing import Any
 import structlog
 
 from app.bootstrap import Services
+from app.doorbell import RUN_SIMULATION
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
-from jobs import cleanup, retention, runtime, steps
+from jobs import cleanup, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
 _SWEEP_EVERY_S = 60.0
+# Half a minute and five: what starts to carry personal data must be known within five minutes.
+_LOOK_EVERY = 60
+_LOOK_LONG_EVERY = 600
 
 
-def tick(services: Services, *, clean: bool = False) -> int:
-    """One round: ring for (or run) what is due, sequence the log, clean when asked. Returns how many requests were due."""
+def tick(services: Services, *, clean: bool = False, look: bool = False, look_long: bool = False) -> int:
+    """One round: ring for (or run) what is due, sequence the log, clean and look for findings when asked.
+
+    Returns how many requests and simulations were due.
+    """
     due = services.queue.due()
     for request_id in due:
         if not services.doorbell.ring(request_id):
             steps.run(services, request_id)
+    simulations = services.simulations.due()
+    for simulation_id in simulations:
+        if not services.doorbell.ring(simulation_id, RUN_SIMULATION):
+            simulate.run(services, simulation_id)
     services.audit.sequence()
     if clean:
         cleanup.clean(services)
-    return len(due)
+    if look or look_long:
+        services.findings.round(long=look_long)
+    return len(due) + len(simulations)
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
@@ -43,7 +56,12 @@ def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) ->
     rounds = 0
     while not stop.is_set():
         with _logged("dispatcher"):
-            tick(services, clean=rounds % _CLEAN_EVERY == 0)
+            tick(
+                services,
+                clean=rounds % _CLEAN_EVERY == 0,
+                look=rounds % _LOOK_EVERY == 0,
+                look_long=rounds % _LOOK_LONG_EVERY == 0,
+            )
         rounds += 1
         stop.wait(pause_s)
     sweeping.join()

@@ -18,9 +18,8 @@ from app.events.port import EventQuery, EventRow
 from app.identity import register, signals
 from app.identity.register import Revealed
 from app.identity.tables import pseudonym_bridge
-from app.ingest.tables import quarantined
-from app.keys.sealing import unseal
 from app.keys.service import ProjectKeys
+from app.quarantine import holding
 from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
@@ -69,15 +68,13 @@ class Holdings:
 
     def held_events(self) -> Iterator[dict[str, Any]]:
         """Events of these people that wait in quarantine, opened."""
-        keys = self._keys()
         for uids in self._few_people():
-            wanted = sa.select(quarantined).where(quarantined.c.project_id == self.project.id, quarantined.c.uid.in_(uids))
-            for row in self.tx.execute(wanted.order_by(quarantined.c.received_ms, quarantined.c.id)).all():
-                wrapped = register.subject_key_row(self.tx, self.project.id, row.uid)
-                if wrapped is not None:
-                    opened = unseal(keys.subject_key(row.uid, wrapped), row.sealed, f"quarantine|{row.id}")
-                    (text,) = self._legible().texts(self.tx, [(row.uid, opened.decode())])
-                    yield {"reason": row.reason, **self._with_ids(msgspec.json.decode(text))}
+            held = list(holding.held_of(self.tx, self._keys(), uids))
+            revealed = self._reveal({uid for each in held for uid in each.uids})
+            texts = [(each.uid, msgspec.json.encode(holding.with_ids(each.properties, revealed)).decode()) for each in held]
+            for each, text in zip(held, self._legible().texts(self.tx, texts), strict=True):
+                properties = msgspec.json.decode(text)
+                yield {"reason": each.reason, "event": each.name, "time_ms": each.time_ms, "properties": properties}
 
     def identifiers(self) -> Iterator[dict[str, Any]]:
         """Every id that means one of these people, and what they decided."""
@@ -114,16 +111,6 @@ class Holdings:
     def sources(self) -> dict[str, int]:
         """By what means events were collected (disclosure type Sources): the library that sent them, and how many."""
         return dict(Counter(str(each["properties"].get("mp_lib", "unknown")) for each in self.events()))
-
-    def _with_ids(self, held: dict[str, Any]) -> dict[str, Any]:
-        properties = held["properties"]
-        uids = {properties[name] for name in ("$user_id", "$device_id") if isinstance(properties.get(name), int)}
-        revealed = self._reveal(uids)
-        for name in ("$user_id", "$device_id"):
-            shown = revealed.get(properties.pop(name, 0))
-            if shown is not None and not shown.hidden:
-                properties[name] = shown.identifier.removeprefix("$device:") if name == "$device_id" else shown.identifier
-        return held
 
     def _few_people(self) -> Iterator[list[int]]:
         for start in range(0, len(self.uids), _UIDS_AT_ONCE):

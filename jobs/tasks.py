@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from jobs import runtime, steps
+from jobs import runtime, simulate, steps
 
 
 def run_request(request_id: str) -> None:
@@ -13,3 +13,11 @@ def run_request(request_id: str) -> None:
         steps.run(runtime.services(), request_id)
     except Exception as fault:
         structlog.get_logger().error("request_not_run", fault=type(fault).__name__)
+
+
+def run_simulation(simulation_id: str) -> None:
+    """Take the simulation one slice further. Never raises `Exception`, as above."""
+    try:
+        simulate.run(runtime.services(), simulation_id)
+    except Exception as fault:
+        structlog.get_logger().error("simulation_not_run", fault=type(fault).__name__)

@@ -22,7 +22,7 @@ from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import die_with_parent
-from jobs import runtime, steps
+from jobs import runtime, simulate, steps
 from jobs.dispatcher import stop_on_signals
 
 _POLL_S = 1.0
@@ -47,11 +47,14 @@ class RequestWorker(Worker):
 
 
 def poll(services: Services) -> int:
-    """Do what SQL says is due, here and now. Returns how many requests that was."""
+    """Do what SQL says is due, here and now. Returns how many requests and simulations that was."""
     due = services.queue.due()
     for request_id in due:
         steps.run(services, request_id)
-    return len(due)
+    simulations = services.simulations.due()
+    for simulation_id in simulations:
+        simulate.run(services, simulation_id)
+    return len(due) + len(simulations)
 
 
 def poll_until_stopped(services: Services, stop: threading.Event) -> None:

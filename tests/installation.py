@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from app.access.roles import Role
 from app.access.service import Kind, Principal, project_of_token
 from app.bootstrap import Services, bootstrap
+from app.doorbell import RUN_REQUEST
 from app.events.port import EventQuery, EventRow
 from app.identity import register
 from app.keys.master import generate_key
@@ -61,8 +62,8 @@ class Bell:
     def __init__(self) -> None:
         self.rung: list[str] = []
 
-    def ring(self, request_id: str) -> bool:
-        self.rung.append(request_id)
+    def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:  # noqa: ARG002
+        self.rung.append(due_id)
         return True
 
     def ping(self) -> bool:

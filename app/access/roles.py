@@ -13,6 +13,9 @@ class Permission(StrEnum):
     POLICY_CHECK = "policy:check"
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
+    POLICY_OBSERVE = "policy:observe"
+    QUARANTINE_READ = "quarantine:read"
+    QUARANTINE_DECIDE = "quarantine:decide"
     SUBJECTS_READ = "subjects:read"
     SUBJECTS_WRITE = "subjects:write"
     ARCHIVES_DOWNLOAD = "archives:download"
@@ -49,6 +52,9 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.KEYS_READ,
             Permission.TOKENS_REVEAL,
             Permission.VALUES_DECRYPT,
+            Permission.POLICY_OBSERVE,
+            Permission.QUARANTINE_READ,
+            Permission.QUARANTINE_DECIDE,
         }
     ),
     Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ}),

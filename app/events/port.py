@@ -46,12 +46,19 @@ class ProfileRow:
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events a scan returns: from `from_ms` (inclusive) to `to_ms` (exclusive), of these names and these people."""
+    """Which events a scan returns: from `from_ms` (inclusive) to `to_ms` (exclusive), of these names and these people.
+
+    `after` is the (time, dedup) of an event: only what follows it in the order of the scan. `limit` is how many at most;
+    with `newest_first` those are the last ones, from the newest back.
+    """
 
     from_ms: int | None = None
     to_ms: int | None = None
     names: Collection[str] | None = None
     uids: Collection[int] | None = None
+    after: tuple[int, int] | None = None
+    limit: int | None = None
+    newest_first: bool = False
 
 
 class EventStore(Protocol):
@@ -62,6 +69,9 @@ class EventStore(Protocol):
 
     def scan(self, tx: Connection, project_id: int, query: EventQuery) -> Iterator[EventRow]:
         """Events in time order, streamed: memory does not grow with the result."""
+
+    def count(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        """How many events a scan would return; `after` and `limit` do not count."""
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """The profiles of these people, locked until the transaction ends where the engine can."""
@@ -74,6 +84,9 @@ class EventStore(Protocol):
 
     def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
         """Profiles with after_seq < seq <= up_to_seq, in that order, streamed."""
+
+    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
+        """How many profiles there are up to this `seq`."""
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq`, 0 when there is no profile."""

@@ -37,9 +37,18 @@ class SqlEventStore:
         columns = [event.c[name] for name in _EVENT_COLUMNS]
         wanted = sa.select(*columns).where(event.c.project_id == project_id, *_conditions(query))
         # Closed also when the reader stops early: an abandoned cursor would stay open on the server.
-        with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(event.c.time_ms, event.c.dedup)) as rows:
+        key = (event.c.time_ms, event.c.dedup)
+        if query.after is not None:
+            wanted = wanted.where(sa.tuple_(*key) < query.after if query.newest_first else sa.tuple_(*key) > query.after)
+        wanted = wanted.order_by(*(each.desc() if query.newest_first else each for each in key)).limit(query.limit)
+        with tx.execution_options(yield_per=_FETCH).execute(wanted) as rows:
             for row in rows:
                 yield EventRow(*row)
+
+    def count(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        """One range of the clustered key."""
+        wanted = sa.select(sa.func.count()).select_from(event).where(event.c.project_id == project_id, *_conditions(query))
+        return int(tx.execute(wanted).scalar_one())
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """Profiles by uid, row-locked on PostgreSQL."""
@@ -82,6 +91,11 @@ class SqlEventStore:
         with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq)) as rows:
             for row in rows:
                 yield _profile(row)
+
+    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
+        """Profiles of the project with `seq` up to this one."""
+        mine = sa.and_(profile.c.project_id == project_id, profile.c.seq <= up_to_seq)
+        return int(tx.execute(sa.select(sa.func.count()).select_from(profile).where(mine)).scalar_one())
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq` of the project."""

@@ -21,6 +21,15 @@ _T = TypeVar("_T")
 # Below the bound-parameter limits of both engines (32,766 and 65,535), with room for the other parameters.
 _CHUNK = 5_000
 _HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)
+# When one record names several ids, the state that forbids most decides.
+_SEVERITY = {
+    SubjectState.ACTIVE: 0,
+    SubjectState.OPTED_IN: 1,
+    SubjectState.OPTED_OUT: 2,
+    SubjectState.RESTRICTED: 3,
+    SubjectState.ERASING: 4,
+    SubjectState.ERASED: 5,
+}
 _LEAVING = (SubjectState.ERASING, SubjectState.ERASED)
 # Nothing is held against a person in these states, and only ids in them may still be linked to somebody.
 ACCEPTED = (SubjectState.ACTIVE, SubjectState.OPTED_IN)
@@ -269,6 +278,42 @@ def subject_key_row(tx: Connection, project_id: int, uid: int) -> bytes | None:
     """The wrapped key of one id, or None for a tombstone."""
     row = sa.select(register.c.wrapped_key).where(register.c.project_id == project_id, register.c.uid == uid)
     found: bytes | None = tx.execute(row).scalar()
+    return found
+
+
+def gravest(states: Iterable[SubjectState]) -> SubjectState:
+    """The state that forbids most among these; ACTIVE when there is none."""
+    return max(states, key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)
+
+
+def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, bytes]:
+    """The wrapped keys of these ids; tombstones have none and are left out."""
+    found: dict[int, bytes] = {}
+    for chunk in _chunks(list(uids)):
+        rows = sa.select(register.c.uid, register.c.wrapped_key).where(
+            register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
+        )
+        found.update((uid, bytes(wrapped)) for uid, wrapped in tx.execute(rows))
+    return found
+
+
+def states_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, SubjectState]:
+    """The states of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
+    found: dict[int, SubjectState] = {}
+    for chunk in _chunks(list(uids)):
+        rows = sa.select(register.c.uid, register.c.state).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
+        found.update((uid, SubjectState(state)) for uid, state in tx.execute(rows))
+    return found
+
+
+def states_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, SubjectState]:
+    """The states of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
+    found: dict[bytes, SubjectState] = {}
+    for chunk in _chunks(list(lookups)):
+        rows = sa.select(register.c.lookup, register.c.state).where(
+            register.c.project_id == project_id, register.c.lookup.in_(chunk)
+        )
+        found.update((bytes(lookup), SubjectState(state)) for lookup, state in tx.execute(rows))
     return found
 
 

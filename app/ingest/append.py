@@ -21,25 +21,17 @@ from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.outcome import Event
-from app.ingest.tables import REFUSAL_SHARDS, quarantined, refusal
+from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally
-from app.keys.sealing import seal
 from app.keys.service import ProjectKeys
+from app.observe.counting import Counting
+from app.quarantine.holding import Arrival
+from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
-_QUARANTINE_MS = 30 * 86_400_000
 _NOBODY = 0
-# When several ids of one event are known, the state that forbids most decides.
-_SEVERITY = {
-    SubjectState.ACTIVE: 0,
-    SubjectState.OPTED_IN: 1,
-    SubjectState.OPTED_OUT: 2,
-    SubjectState.RESTRICTED: 3,
-    SubjectState.ERASING: 4,
-    SubjectState.ERASED: 5,
-}
 
 
 def append_events(
@@ -48,6 +40,8 @@ def append_events(
     keys: ProjectKeys,
     policy: ActivePolicy,
     store: EventStore,
+    quarantine: Quarantine,
+    counting: Counting,
     events: Sequence[Event],
     now_ms: int,
     context: CheckContext,
@@ -71,14 +65,18 @@ def append_events(
     keep_bridges(tx, keys, ((people[i].person, decisions[i]) for i in accepted if i in people), now_ms)
     _follow_opt_outs(tx, keys, known, ids, records, now_ms)
     rows: list[tuple[EventRow, Decision]] = []
-    held: list[tuple[EventRow, Decision]] = []
+    held: list[Arrival] = []
     for i in accepted:
         row = _event_row(keys, events[i], ids[i], known, decisions[i], policy.version, now_ms)
-        (held if decisions[i].verdict is Verdict.QUARANTINED else rows).append((row, decisions[i]))
+        if decisions[i].verdict is Verdict.QUARANTINED:
+            held.append((row, decisions[i].remarks, ids[i].stray))
+        else:
+            rows.append((row, decisions[i]))
     store.append(tx, project_id, [row for row, _ in rows])
     if rows and policy.written.retention:
         retention.note_late(tx, project_id, min(row.time_ms for row, _ in rows), now_ms)
-    _hold(tx, keys, held, now_ms)
+    quarantine.hold(tx, keys, held)
+    counting.count(tx, project_id, Scope.EVENT, decisions, now_ms)
     tally.stored, tally.quarantined = len(rows), len(held)
     tally.changed = sum(decision.verdict is Verdict.CHANGED for _, decision in rows)
     tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
@@ -102,7 +100,7 @@ def reason_of(decision: Decision) -> str:
 
 def state_of(rows: Iterable[Row]) -> SubjectState:
     """The state that forbids most among these rows."""
-    return max((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)
+    return register.gravest(row.state for row in rows)
 
 
 def _state(ids: EventIds, known: Mapping[str, Row]) -> SubjectState:
@@ -199,26 +197,6 @@ def _uid(known: Mapping[str, Row], identifier: str | None) -> int:
     if uid is None:
         raise LookupError("an accepted event names a person who is erased")
     return uid
-
-
-def _hold(tx: Connection, keys: ProjectKeys, held: Sequence[tuple[EventRow, Decision]], now_ms: int) -> None:
-    for row, decision in held:
-        identity = secrets.token_hex(16)
-        wrapped = register.subject_key_row(tx, keys.project_id, row.uid) if row.uid else None
-        key = keys.subject_key(row.uid, wrapped) if wrapped else keys.subject
-        cleaned = msgspec.Raw(row.properties.encode())
-        body = msgspec.json.encode({"event": row.name, "time_ms": row.time_ms, "properties": cleaned})
-        tx.execute(
-            sa.insert(quarantined).values(
-                project_id=keys.project_id,
-                id=identity,
-                uid=row.uid,
-                sealed=seal(key, body, f"quarantine|{identity}"),
-                reason=reason_of(decision),
-                received_ms=now_ms,
-                expires_ms=now_ms + _QUARANTINE_MS,
-            )
-        )
 
 
 def count_refusals(tx: Connection, project_id: int, reasons: Counter[str], now_ms: int) -> None:

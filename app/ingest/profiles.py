@@ -21,6 +21,7 @@ from app.ingest.limits import Limits
 from app.ingest.outcome import NO_ADDRESS, Operation, Update
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
+from app.observe.counting import Counting
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
@@ -41,6 +42,7 @@ def update_profiles(
     keys: ProjectKeys,
     policy: ActivePolicy,
     store: EventStore,
+    counting: Counting,
     updates: Sequence[tuple[int, Update]],
     now_ms: int,
     context: CheckContext,
@@ -66,6 +68,8 @@ def update_profiles(
             most = Limits().profile_properties
             tally.failures.append(FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first"))
     _store(tx, project_id, store, drafts, policy.version, now_ms)
+    decisions = (decision for each in checked for _, decision in each if decision is not None)
+    counting.count(tx, project_id, Scope.PROFILE, decisions, now_ms)
     return tally
 
 

@@ -30,6 +30,8 @@ from app.ingest.updates import validate_update
 from app.ingest.validate import validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring, ProjectKeys, Purpose
+from app.observe.counting import Counting
+from app.quarantine.service import Quarantine
 from app.rulebook.service import Rulebook
 from policies.context import CheckContext
 from policies.model import Decision, Record
@@ -46,6 +48,8 @@ class Ingest:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        quarantine: Quarantine,
+        counting: Counting,
         audit: AuditLog,
         clock: Callable[[], int],
         places: Places,
@@ -55,6 +59,8 @@ class Ingest:
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._quarantine = quarantine
+        self._counting = counting
         self._audit = audit
         self._clock = clock
         self._places = places
@@ -113,6 +119,8 @@ class Ingest:
             keys,
             policy,
             self._stores.of(project.store_url),
+            self._quarantine,
+            self._counting,
             events,
             self._clock(),
             self._context(keys, circumstances),
@@ -161,6 +169,7 @@ class Ingest:
             keys,
             policy,
             self._stores.of(project.store_url),
+            self._counting,
             updates,
             self._clock(),
             self._context(keys, circumstances),

@@ -42,6 +42,8 @@ _LIFE = "tests/integration/test_life_of_a_request.py"
 _QUERY = "tests/integration/test_query.py"
 _BAD = "tests/e2e/test_bad_input.py"
 _GONE = "tests/fault/test_database_gone.py"
+_HELD = "tests/integration/test_quarantine.py"
+_OBSERVED = "tests/integration/test_observe.py"
 
 MUTANTS = (
     # --- the fence
@@ -99,9 +101,9 @@ MUTANTS = (
     Mutant(
         "tombstone-of-any-id",
         "the state that forbids most among an event's ids decides",
-        "app/ingest/append.py",
-        "    return max((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
-        "    return min((row.state for row in rows), key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
+        "app/identity/register.py",
+        "    return max(states, key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
+        "    return min(states, key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)",
         (_LIFE, "-k", "device_of_the_person or any_of_its_ids"),
     ),
     Mutant(
@@ -373,6 +375,55 @@ MUTANTS = (
         "        pool_pre_ping=True,",
         "        pool_pre_ping=False,",
         (_GONE, "-k", "postgresql"),
+    ),
+    # --- living with policies
+    Mutant(
+        "release-state",
+        "a held event of a person who opted out is not released",
+        "app/quarantine/service.py",
+        "_state(each, states, strays), each.time_ms)",
+        "SubjectState.ACTIVE, each.time_ms)",
+        (_HELD, "-k", "opted_out"),
+    ),
+    Mutant(
+        "release-unseen",
+        "a release accepts only what the officer could see",
+        "app/quarantine/service.py",
+        "elif unseen and held.held_by:",
+        "elif False:",
+        (_HELD, "-k", "did_not_see"),
+    ),
+    Mutant(
+        "release-dedup",
+        "a released event that is sent again is one event",
+        "app/quarantine/service.py",
+        "dedup=held.dedup,",
+        "dedup=held.dedup ^ 1,",
+        (_HELD, "-k", "never_doubled and sqlite"),
+    ),
+    Mutant(
+        "simulation-fence",
+        "a worker that was replaced keeps nothing of its slice",
+        "app/observe/simulations.py",
+        "simulation.c.fence == claimed.fence, ",
+        "",
+        (_OBSERVED, "-k", "replaced and sqlite"),
+    ),
+    Mutant(
+        "simulation-checkpoint",
+        "a slice that is done again counts once",
+        "jobs/simulate.py",
+        "after=standing.after, limit=_PAGE",
+        "limit=_PAGE",
+        (_OBSERVED, "-k", "tried_on_history and sqlite"),
+    ),
+    Mutant(
+        "finding-threshold",
+        "a property that starts to carry personal data is a finding within five minutes",
+        "app/observe/findings.py",
+        "found = tx.execute(_carriers(since, SHARE, HITS)",
+        "found = tx.execute(_carriers(since, SHARE * 20, HITS)",
+        (_OBSERVED, "-k", "within_five_minutes and sqlite"),
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Events that policy holds until an officer has looked at them."""

@@ -1,0 +1,176 @@
+"""Held events as sealed rows: how they are written, found, opened and put back. All in the caller's transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.engine import Connection
+
+from app.events.port import EventRow
+from app.identity import register
+from app.identity.derive import DEVICE_PREFIX
+from app.identity.register import Revealed
+from app.keys.sealing import seal, unseal
+from app.keys.service import ProjectKeys
+from app.quarantine.tables import quarantined
+from policies.model import ActionKind, Remark
+
+_NOBODY = 0
+Arrival = tuple[EventRow, Sequence[Remark], str | None]
+"""An event to hold: its row, its remarks, and an id that it names and that the row does not keep."""
+_UID_PROPERTIES = ("$user_id", "$device_id")
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """What is sealed. `held_by` is empty for what an earlier release held. `stray` is the register key of an id that the
+    event names and does not keep: no id, and enough to ask later whether its person has opted out."""
+
+    event: str
+    time_ms: int
+    properties: dict[str, Any]
+    held_by: tuple[Remark, ...] = ()
+    stray: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "<_Body>"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One held event, opened. `properties` is the cleaned form with uids where ids stood; `held_by` the remarks that
+    held it."""
+
+    id: str
+    uid: int
+    dedup: int
+    reason: str
+    received_ms: int
+    expires_ms: int
+    policy_version: int
+    name: str = field(repr=False)
+    time_ms: int
+    properties: Mapping[str, Any] = field(repr=False)
+    held_by: tuple[Remark, ...]
+    stray: bytes | None = field(default=None, repr=False)
+
+    @property
+    def uids(self) -> frozenset[int]:
+        """Everybody whom the event names."""
+        named = (self.properties.get(name) for name in _UID_PROPERTIES)
+        return frozenset(uid for uid in (self.uid, *named) if isinstance(uid, int) and uid != _NOBODY)
+
+
+def holds(remarks: Sequence[Remark]) -> tuple[Remark, ...]:
+    """Those of a decision's remarks that hold the record."""
+    return tuple(each for each in remarks if each.action == ActionKind.QUARANTINE)
+
+
+def hold(tx: Connection, keys: ProjectKeys, events: Sequence[Arrival], now_ms: int, ttl_ms: int) -> None:
+    """Seal and keep these events until `ttl_ms` from now. One that is held already, by its digest, is replaced."""
+    latest = {arrival[0].dedup: arrival for arrival in events}
+    if not latest:
+        return
+    again = sa.and_(quarantined.c.project_id == keys.project_id, quarantined.c.dedup.in_(list(latest)))
+    tx.execute(sa.delete(quarantined).where(again))
+    sealers = _keys_of(tx, keys, {row.uid for row, _, _ in latest.values()})
+    rows = [_row(keys, sealers[arrival[0].uid], arrival, now_ms + ttl_ms) for arrival in latest.values()]
+    tx.execute(sa.insert(quarantined), rows)
+
+
+def _row(keys: ProjectKeys, key: AESGCM, arrival: Arrival, expires_ms: int) -> dict[str, Any]:
+    row, remarks, stray = arrival
+    identity, held_by = secrets.token_hex(16), holds(remarks)
+    properties = msgspec.Raw(row.properties.encode())
+    lookup = None if stray is None else keys.lookup_of(stray)
+    return {
+        "project_id": keys.project_id,
+        "id": identity,
+        "uid": row.uid,
+        "sealed": _sealed(key, identity, row.name, row.time_ms, properties, held_by, lookup),
+        "reason": reason_of(held_by),
+        "received_ms": row.received_ms,
+        "expires_ms": expires_ms,
+        "name": row.name,
+        "dedup": row.dedup,
+        "policy_version": row.policy_version,
+    }
+
+
+def reason_of(remarks: Sequence[Remark]) -> str:
+    """The reason code by which a held event is listed: that of the first remark that held it."""
+    return remarks[0].reason if remarks else "unknown"
+
+
+def hold_again(tx: Connection, keys: ProjectKeys, held: Held, remarks: tuple[Remark, ...], version: int) -> None:
+    """The event stays, and from now on says that it is these remarks of policy `version` that hold it."""
+    key = _keys_of(tx, keys, {held.uid})[held.uid]
+    sealed = _sealed(key, held.id, held.name, held.time_ms, held.properties, remarks, held.stray)
+    values = {"sealed": sealed, "reason": reason_of(remarks), "policy_version": version}
+    tx.execute(sa.update(quarantined).where(_these(keys.project_id, [held.id])).values(values))
+
+
+def opened(tx: Connection, keys: ProjectKeys, wanted: sa.Select[Any]) -> Iterator[Held]:
+    """Open the rows of a selection from the table. What has no key any more belongs to an erased person: left out."""
+    rows = tx.execute(wanted).all()
+    sealers = _keys_of(tx, keys, {row.uid for row in rows})
+    for row in rows:
+        if row.uid in sealers:
+            body = msgspec.json.decode(unseal(sealers[row.uid], row.sealed, f"quarantine|{row.id}"), type=_Body)
+            yield Held(
+                id=row.id,
+                uid=row.uid,
+                dedup=row.dedup,
+                reason=row.reason,
+                received_ms=row.received_ms,
+                expires_ms=row.expires_ms,
+                policy_version=row.policy_version,
+                name=body.event,
+                time_ms=body.time_ms,
+                properties=body.properties,
+                held_by=body.held_by,
+                stray=body.stray,
+            )
+
+
+def held_of(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> Iterator[Held]:
+    """What is held of these people, oldest first."""
+    mine = sa.and_(quarantined.c.project_id == keys.project_id, quarantined.c.uid.in_(list(uids)))
+    yield from opened(tx, keys, sa.select(quarantined).where(mine).order_by(quarantined.c.received_ms, quarantined.c.id))
+
+
+def remove(tx: Connection, project_id: int, ids: Collection[str]) -> int:
+    """Delete rows by id. Returns how many there were."""
+    return tx.execute(sa.delete(quarantined).where(_these(project_id, ids))).rowcount
+
+
+def with_ids(properties: Mapping[str, Any], revealed: Mapping[int, Revealed]) -> dict[str, Any]:
+    """The properties with ids in place of uids, for a reader who may see them; an id of a hidden person is left out."""
+    shown = dict(properties)
+    for name in _UID_PROPERTIES:
+        found = revealed.get(shown.pop(name, _NOBODY))
+        if found is not None and not found.hidden:
+            shown[name] = found.identifier.removeprefix(DEVICE_PREFIX) if name == "$device_id" else found.identifier
+    return shown
+
+
+def _these(project_id: int, ids: Collection[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(quarantined.c.project_id == project_id, quarantined.c.id.in_(list(ids)))
+
+
+def _sealed(
+    key: AESGCM, identity: str, name: str, time_ms: int, properties: Any, held_by: tuple[Remark, ...], stray: bytes | None
+) -> bytes:
+    body = {"event": name, "time_ms": time_ms, "properties": properties, "held_by": held_by, "stray": stray}
+    return seal(key, msgspec.json.encode(body), f"quarantine|{identity}")
+
+
+def _keys_of(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> dict[int, AESGCM]:
+    """The key that seals what is held of each of these people; nobody's is the project's."""
+    wrapped = register.subject_key_rows(tx, keys.project_id, [uid for uid in uids if uid != _NOBODY])
+    return {_NOBODY: keys.subject, **{uid: keys.subject_key(uid, key) for uid, key in wrapped.items()}}
