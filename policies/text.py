@@ -92,8 +92,20 @@ def fold(text: str) -> str:
 def folded_name(name: str) -> str:
     """The form in which property and event names are compared: folded and casefolded."""
     if name.isascii():
-        return name.strip().lower()
-    return unicodedata.normalize("NFKC", fold(name).casefold()).strip()
+        return (name if name.isprintable() else name.translate(_UNSEEN)).strip().lower()
+    bare = unicodedata.normalize("NFKD", name).translate(_UNSEEN)
+    return unicodedata.normalize("NFKC", fold(bare).casefold().translate(_UNSEEN)).strip()
+
+
+# What nobody sees in a name and `fold` leaves, because in a value it may mean something: control characters, what the
+# wire puts in place of NUL, a blank that is no space, and marks over and through Latin letters.
+_UNSEEN = dict.fromkeys(
+    [
+        *(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc" and not 9 <= code <= 13),
+        *(*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100), *range(0xFE20, 0xFE30)),
+        *(0x2800, 0xFFFC, 0xFFFD),
+    ]
+)
 
 
 # Where a word starts inside a name written like userEmail or IPAddress.
