@@ -395,9 +395,11 @@ _FINAL = frozenset(
 
 
 def _unused(key: str, kept: Mapping[str, Any]) -> str:
-    """``key``, or the first ``key#2``, ``key#3`` ... that does not overwrite a neighbour."""
-    number, candidate = 1, key
-    while candidate in kept:
-        number += 1
-        candidate = f"{key}#{number}"
-    return candidate
+    """``key``, or a ``key#2``, ``key#3`` ... that overwrites no neighbour; in steps that double, for there may be many."""
+    below, above = 1, 2
+    while f"{key}#{above}" in kept:
+        below, above = above, above * 2
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if f"{key}#{middle}" in kept else (below, middle)
+    return f"{key}#{above}" if key in kept else key

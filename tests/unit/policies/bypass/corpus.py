@@ -266,9 +266,7 @@ def _elsewhere(rng: random.Random, source: Seed) -> Iterator[Mutant]:
         ):
             yield _mutant(source, "housekeeping property", {name: source.value})
             yield _mutant(source, "housekeeping property", {name: [source.value, {"zqa": source.value}]})
-        yield _mutant(
-            policy, source, "names that are no text", {"zqa": {7: source.value, None: source.value, (1,): source.value}}, False
-        )
+        yield _mutant(source, "names that are no text", {"zqa": {7: source.value, None: source.value, (1,): source.value}}, False)
 
 
 def _mixture(rng: random.Random, source: Seed) -> Iterator[Mutant]:
