@@ -94,7 +94,11 @@ def folded_name(name: str) -> str:
     if name.isascii():
         return (name if name.isprintable() else name.translate(_UNSEEN)).strip().lower()
     bare = unicodedata.normalize("NFKD", name).translate(_UNSEEN)
-    return unicodedata.normalize("NFKC", fold(bare).casefold().translate(_UNSEEN)).strip()
+    plain = fold(bare)
+    if _ASCII_NEAR.search(plain):
+        # A name is one word for this purpose: a foreign letter between underscores is no word of its own.
+        plain = plain.translate(_LOOKALIKES)
+    return unicodedata.normalize("NFKC", plain.casefold().translate(_UNSEEN)).strip()
 
 
 # What nobody sees in a name and `fold` leaves, because in a value it may mean something: control characters, what the

@@ -14,22 +14,10 @@ from policies.classify import Classifier, Governing, Place, Role
 from policies.context import CheckContext
 from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
-from policies.model import (
-    ActionKind,
-    Detector,
-    DetectorTerms,
-    Fallback,
-    Mask,
-    Reason,
-    Record,
-    Remark,
-    Scope,
-    Sensitivity,
-    Truncate,
-    Unknown,
-)
+from policies.model import DetectorTerms, Mask, Record, Remark, Truncate, Unknown
 from policies.shapes import SCALARS
 from policies.transform import CHANGING, Changing, Transformer
+from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""

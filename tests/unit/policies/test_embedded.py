@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from urllib.parse import quote
 
@@ -52,6 +53,12 @@ def test_a_text_like_json_that_does_not_parse_goes_whole_when_it_names_what_a_ru
 def test_a_text_that_decodes_to_json_is_judged_as_what_it_encodes(text: str, checked: Check) -> None:
     decision = checked(RULES, {"log": text, "plan": "pro"})
     assert decision.properties == {"log": '{"plan":"pro"}', "plan": "pro"}
+
+
+def test_base64_of_json_is_judged_where_the_detectors_take_a_closer_look(checked: Check) -> None:
+    code = base64.b64encode(WHOLE.encode()).decode()
+    decision = checked(RULES, {"log": [code, base64.urlsafe_b64encode(b'[{"plan": "pro"}]').decode()]})
+    assert decision.properties == {"log": ['{"plan":"pro"}', "W3sicGxhbiI6ICJwcm8ifV0="]}
 
 
 @pytest.mark.parametrize("text", ['{"plan": "pro"', "{not json}", "[1] see", '"quoted" text', "{", quote('{"plan": "pro"}')])

@@ -155,9 +155,8 @@ def not_promised(policy: Policy, seed: int = 5) -> Iterator[Mutant]:
                 yield _mutant(source, f"not promised: {family}", {source.path[-1]: text(rng, source.value)})
         if source.kind == "rule":
             for family, name in mutations.NOT_PROMISED_NAMES.items():
-                yield _mutant(
-                    policy, source, f"not promised: {family}", _at((*source.path[:-1], name(rng, source.path[-1])), source.value)
-                )
+                path = (*source.path[:-1], name(rng, source.path[-1]))
+                yield _mutant(source, f"not promised: {family}", _at(path, source.value))
             yield _mutant(source, "not promised: a name below the property", _at(source.path, {source.value: True}))
 
 

@@ -34,7 +34,7 @@ _SMALL = 20_000
 
 def readable(needles: Iterable[str], kept: Any, deep: bool = True) -> bool:
     """Whether any needle (lower-case letters and digits) can be read in ``kept``, a JSON-like value of any depth."""
-    texts = list(_strings(kept))
+    texts = list(strings(kept))
     forms = {_plain("".join(texts))}
     for text in dict.fromkeys(texts):
         forms.update(_plain(form) for form in (_decoded(text) if deep and len(text) <= _SMALL else (text,)))
@@ -43,7 +43,7 @@ def readable(needles: Iterable[str], kept: Any, deep: bool = True) -> bool:
     return any(needle in form for form in forms for needle in wanted)
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings(value: Any) -> Iterator[str]:
     """Every name and every scalar, as text, in order; a stack, because values may be a hundred thousand deep."""
     stack = [value]
     while stack:
@@ -96,7 +96,7 @@ def _peeled(text: str) -> Iterator[str]:
         except (ValueError, RecursionError):
             pass
         else:
-            yield from _strings(value)
+            yield from strings(value)
     for token in _TOKEN.findall(text):
         plain = token.replace("-", "+").replace("_", "/")
         try:

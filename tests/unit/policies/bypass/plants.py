@@ -92,8 +92,8 @@ PLANTS: Final = (
     Plant(Detector.BIRTH_DATE, "1985-04-12", ("19850412",), "date of birth: "),
     Plant(
         Detector.CRYPTO_ADDRESS,
-        "0x52908400098527886E0F7030069857D2E4169EE7",
-        windows("52908400098527886e0f7030069857d2e4169ee7", 16),
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        windows("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", 16),
         "to ",
     ),
 )

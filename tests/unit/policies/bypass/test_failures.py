@@ -72,6 +72,9 @@ PROPERTIES: dict[str, Any] = {
     "note": f"write to {SECRET}@example.com",
     "json": f'{{"dropped": "{SECRET}", "a": 1}}',
     "coded": base64.b64encode(f'{{"dropped": "{SECRET}", "a": [1, 2, 3]}}'.encode()).decode(),
+    "blob": base64.b64encode(f"write to {SECRET}@example.com about it".encode()).decode(),
+    "ssn": 536228716,
+    "latitude": 48.858371,
     "broken": f'{{"dropped": "{SECRET}',
     f"{SECRET}@example.com": 1,
     f"{SECRET}.marrow@example.com": 2,
@@ -93,6 +96,8 @@ class Probe:
             Scope.EVENT, f"Checkout {SECRET}@example.com", PROPERTIES, SubjectState.OPTED_IN, 1_795_450_828_000,
             frozenset({"ads"}), bytes(32),
         )  # fmt: skip
+        # Without a suspicious name, so that the wide pass has its say.
+        self.plainer = Record(Scope.EVENT, "Checkout", {name: value for name, value in PROPERTIES.items() if "@" not in name})
         self.before = Record(Scope.EVENT, "Page Viewed", {"plan": "pro", "items": [{"a": 1}]})
         self.after = Record(Scope.PROFILE, "$set", {"hashed": "someone", "plan": "pro"})
         self.reached = False
@@ -161,6 +166,9 @@ GUARDS = {
 ELSEWHERE = {
     "policies.cipher:TokenKey.reveal",
     "policies.classify:_regex",
+    "policies.detect.scanner:Scanner._calls",
+    "policies.detect.scanner:Scanner._is_on",
+    "policies.detect.scanner:Scanner.is_doubtful",
     "policies.embedded:governed_part",
     "policies.embedded:json_text",
     "policies.embedded:parsed_text",
@@ -171,8 +179,6 @@ ELSEWHERE = {
 }
 # Where these fail, each record is judged by itself, value by value, and the decisions are the same.
 SHARED = {"policies.gate:Gate._all_clean", "policies.gate:Gate._governed", "policies.gate:leaves_alone"}
-# Not for records that hold anything suspicious.
-PLAIN = {"policies.shapes:Shapes._remember"}
 FOUND = sorted(set(collaborators()) - GUARDS - ELSEWHERE - SHARED)
 
 
@@ -193,7 +199,7 @@ def test_nothing_fails_when_nothing_fails() -> None:
 
 
 def test_the_tables_name_nothing_that_is_gone() -> None:
-    assert GUARDS | ELSEWHERE | SHARED | PLAIN <= set(collaborators())
+    assert set(collaborators()) >= GUARDS | ELSEWHERE | SHARED
     assert len(FOUND) > 60
 
 
@@ -203,15 +209,20 @@ def test_a_failure_refuses_the_record_at_hand_and_no_other(
     where: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, probe = Probe().check(), Probe()
-    if where in PLAIN:
-        probe.target = msgspec.structs.replace(probe.target, name="Checkout", properties={"plan": "pro", "masked": SECRET})
     replaced(monkeypatch, where, lambda really: probe.failing(really, error))
-    before, decision, after = probe.check()
-    assert probe.reached, "no record of this test comes here: give PROPERTIES what takes it there"
-    assert decision.verdict is Verdict.DROPPED
-    assert [remark.reason for remark in decision.remarks] == ["check_failed"]
-    assert (decision.name, decision.properties) == (None, None)
-    assert [before, after] == [expected[0], expected[2]]
+    # Made anew, because a gate keeps some of its collaborators as they were when it was made.
+    probe.gate = compile_policy(load(POLICY))
+    reached = 0
+    for probe.target in (probe.target, probe.plainer):
+        probe.reached = False
+        before, decision, after = probe.check()
+        assert [before, after] == [expected[0], expected[2]]
+        if probe.reached:
+            reached += 1
+            assert decision.verdict is Verdict.DROPPED
+            assert [remark.reason for remark in decision.remarks] == ["check_failed"]
+            assert (decision.name, decision.properties) == (None, None)
+    assert reached, "no record of this test comes here: give PROPERTIES what takes it there"
 
 
 @pytest.mark.parametrize("error", ERRORS)
