@@ -213,7 +213,8 @@ def test_a_failure_refuses_the_record_at_hand_and_no_other(
     # Made anew, because a gate keeps some of its collaborators as they were when it was made.
     probe.gate = compile_policy(load(POLICY))
     reached = 0
-    for probe.target in (probe.target, probe.plainer):
+    for target in (probe.target, probe.plainer):
+        probe.target = target
         probe.reached = False
         before, decision, after = probe.check()
         assert [before, after] == [expected[0], expected[2]]
