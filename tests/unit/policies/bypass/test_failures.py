@@ -89,8 +89,8 @@ class Probe:
     def __init__(self) -> None:
         self.gate = compile_policy(load(POLICY))
         self.context = CheckContext(
-            PseudonymKey(2, bytes(32)), "exposed", (PseudonymKey(1, bytes(range(32))),), TokenKey(1, bytes(32)), "203.0.113.9",
-            places=lambda _: Whereabouts("FR", "Rhône", "Lyon"),
+            PseudonymKey(2, bytes(32)), "exposed", bridge=(PseudonymKey(1, bytes(range(32))),), tokens=TokenKey(1, bytes(32)),
+            ip="203.0.113.9", places=lambda _: Whereabouts("FR", "Rhône", "Lyon"),
         )  # fmt: skip
         self.target = Record(
             Scope.EVENT, f"Checkout {SECRET}@example.com", PROPERTIES, SubjectState.OPTED_IN, 1_795_450_828_000,
@@ -158,7 +158,7 @@ def collaborators() -> Iterator[str]:
 # The guards themselves, which every other failure ends in.
 GUARDS = {
     "policies.gate:Gate.check",
-    "policies.gate:Gate._together",
+    "policies.gate:Gate._decide",
     "policies.gate:Gate._decided",
     "policies.gate:Gate._is_clean",
 }
@@ -166,7 +166,6 @@ GUARDS = {
 ELSEWHERE = {
     "policies.cipher:TokenKey.reveal",
     "policies.classify:_regex",
-    "policies.detect.scanner:Scanner._calls",
     "policies.detect.scanner:Scanner._is_on",
     "policies.detect.scanner:Scanner.is_doubtful",
     "policies.embedded:governed_part",
