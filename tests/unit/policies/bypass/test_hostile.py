@@ -11,9 +11,9 @@ from tests.unit.policies.bypass.corpus import CONTEXT
 from tests.unit.policies.bypass.hostile import HOSTILE, seconds, size
 
 GATE = compile_policy(load(library.text("gdpr-analytics")))
-SMALL = 20_000
+SMALL = 4_000
 # Four times is linear. Caches that no longer fit and garbage collection add to it; a quadratic way makes sixteen.
-MOST = 7.0
+MOST = 11.0
 TRIES = 5
 
 
