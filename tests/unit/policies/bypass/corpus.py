@@ -71,7 +71,7 @@ def policies() -> dict[str, Policy]:
 KEEPS_ALL: Final = Policy(
     "keeps-all", detectors=tuple((each, DetectorTerms(ActionKind.KEEP)) for each in Detector), geolocation=Geolocation.CITY
 )
-CONTEXT: Final = CheckContext(PseudonymKey(1, bytes(range(32))), "exposed", tokens=TokenKey(1, bytes(range(32))))
+CONTEXT: Final = CheckContext(PseudonymKey(1, bytes(range(32))), identifiers="exposed", tokens=TokenKey(1, bytes(range(32))))
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Probe:
     def __init__(self) -> None:
         self.gate = compile_policy(load(POLICY))
         self.context = CheckContext(
-            PseudonymKey(2, bytes(32)), "exposed", bridge=(PseudonymKey(1, bytes(range(32))),), tokens=TokenKey(1, bytes(32)),
+            PseudonymKey(2, bytes(32)), identifiers="exposed", bridge=(PseudonymKey(1, bytes(range(32))),), tokens=TokenKey(1, bytes(32)),
             ip="203.0.113.9", places=lambda _: Whereabouts("FR", "Rhône", "Lyon"),
         )  # fmt: skip
         self.target = Record(

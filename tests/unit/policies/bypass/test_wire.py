@@ -23,7 +23,7 @@ from tests.unit.policies.bypass.mutations import buried
 from tests.unit.policies.bypass.oracle import readable
 
 GATE = compile_policy(load(library.text("gdpr-analytics")))
-CONTEXT = CheckContext(PseudonymKey(1, bytes(32)), "exposed")
+CONTEXT = CheckContext(PseudonymKey(1, bytes(32)), identifiers="exposed")
 NOW = 1_795_450_828_000
 SECRET = "quillfeathermarrowby"
 ADDRESS = f"{SECRET}@example.com"
