@@ -164,6 +164,7 @@ GUARDS = {
 }
 # Called by the compiler or by somebody else, or from another module, under whose name they are listed.
 ELSEWHERE = {
+    "policies.classify:Classifier.candidates",
     "policies.cipher:TokenKey.reveal",
     "policies.classify:_regex",
     "policies.detect.scanner:Scanner._is_on",
