@@ -29,7 +29,7 @@ _ALIKE = dict(
 _TOKEN = re.compile(r"[0-9A-Za-z+/_\-]{8,}")
 _ESCAPE = re.compile(r"\\u\{?([0-9A-Fa-f]{4})\}?|\\x([0-9A-Fa-f]{2})")
 _ROUNDS = 12
-_SMALL = 20_000
+_SMALL = 400_000
 
 
 def readable(needles: Iterable[str], kept: Any, deep: bool = True) -> bool:
