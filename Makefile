@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8080
 export PORT
 
-.PHONY: help run demo test lint unit fault mutants bench eval lock clean
+.PHONY: help run demo test lint unit fault mutants bench eval lock clean bypass
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
@@ -16,6 +16,7 @@ help:
 	@echo "make mutants  break each promise in a copy of the source and see a test turn red (minutes)"
 	@echo "make bench  speed, as ratios measured in one run"
 	@echo "make eval   precision and recall of the detectors on a labelled corpus, and their speed"
+	@echo "make bypass tens of thousands of mutants over every policy, and inputs made to be slow"
 	@echo "make lock   renew the lock files from pyproject.toml"
 
 run: .venv/.run
@@ -50,6 +51,9 @@ bench: .venv/.dev
 
 eval: .venv/.dev
 	$(BIN)/python -m benchmarks.evaluate
+
+bypass: .venv/.dev
+	$(BIN)/python -m benchmarks.bypass
 
 # pip checks the hash of every package; the checkout itself is then linked in without touching them.
 .venv/.run: requirements.lock pyproject.toml | .venv/made

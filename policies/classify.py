@@ -41,6 +41,8 @@ IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge", "$opt_in"})
 # What a detector puts into a name is no part of the name: else ``[phone]`` would be matched by ``*phone*``.
 _PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]")
 
+_JSON_STARTS = ("{", "[", '"')
+
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
 _MAX_PATH = 512
@@ -263,7 +265,8 @@ class Classifier:
         if telling and part is Part.SCANNED:
             # The wide pass sees no names, so what one gives away is left to the walk.
             part = Part.TOUCHED
-        suspicious = self._is_suspicious(key)
+        # A name that is a JSON text may hold other names.
+        suspicious = key[:1] in _JSON_STARTS or self._is_suspicious(key)
         return Place(_tail(path), _tail(words), parent.scope, parent.mask, governing, role, top, suspicious, part, False, telling)
 
     def _part(self, role: Role, governing: Governing | None) -> Part:

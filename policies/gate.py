@@ -194,8 +194,8 @@ class Gate:
     def _is_clean(self, values: Sequence[Any]) -> bool:
         try:
             return not self._terms.scanner.suspicion.any(self._encode(values))
-        except (UnicodeEncodeError, OverflowError, RecursionError):
-            # A lone surrogate, or an integer beyond any width: judged one by one.
+        except Exception:
+            # A lone surrogate, an integer beyond any width, or a pass that failed: judged one by one.
             return False
 
     def _decided(self, ready: _Ready, clean: bool, context: CheckContext) -> Decision:

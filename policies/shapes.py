@@ -16,6 +16,7 @@ _NUMBERS: frozenset[type] = frozenset({int, float})
 _MAX_PLANS = 8_192
 _MAX_PLAIN = 16_384
 _MAX_PLANNED_KEYS = 300
+_MAX_PLANNED_NAMES = 16_384
 _MAX_NAME = 128
 
 
@@ -67,11 +68,12 @@ class Shapes:
                 if len(plain) >= _MAX_PLAIN:
                     plain.clear()
                 plain.add(key)
-        others = tuple(key for key in keys if key not in rest) if rest else keys
+        unknown = set(rest)
+        others = tuple(key for key in keys if key not in unknown) if rest else keys
         names = (*others, *scanned)
         guards = (*((key, _NUMBERS) for key in clocks), *((key, SCALARS) for key in identifiers))
         plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
-        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS:
+        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS and sum(map(len, keys)) <= _MAX_PLANNED_NAMES:
             self._remember(keys, plan)
         return plan
 

@@ -10,6 +10,7 @@ import re
 import sys
 import unicodedata
 from functools import cache
+from typing import Literal
 from urllib.parse import unquote
 
 # Invisible characters that are not in the format category (Cf), and the ideographic full stop that browsers
@@ -65,6 +66,18 @@ _LOOKALIKES = str.maketrans(
 _ASCII_NEAR = re.compile(r"[A-Za-z]")
 
 
+@cache
+def _pile() -> re.Pattern[str]:
+    """More marks on one letter than any language puts there (UAX #15, section 13: thirty)."""
+    marks = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(char))
+    return re.compile(f"([{marks}]{{30}})[{marks}]+")
+
+
+def _normal(form: Literal["NFKC", "NFKD"], text: str) -> str:
+    """The text in a normal form. Marks beyond the thirtieth go first: sorting them takes the square of their number."""
+    return unicodedata.normalize(form, _pile().sub(r"\1", text) if len(text) > 60 else text)
+
+
 def needs_folding(text: str) -> bool:
     """Whether ``fold`` could change anything; a quick look that may say yes in vain."""
     return not text.isascii() and (_PLAIN.fullmatch(text) is None or _MIXED.search(text) is not None)
@@ -86,14 +99,30 @@ def fold(text: str) -> str:
     ASCII (UAX #15, UTS #39 and #46 in spirit)."""
     if not needs_folding(text):
         return text
-    return skeleton(unicodedata.normalize("NFKC", text).translate(_table()))
+    return skeleton(_normal("NFKC", text).translate(_table()))
 
 
 def folded_name(name: str) -> str:
     """The form in which property and event names are compared: folded and casefolded."""
     if name.isascii():
-        return name.strip().lower()
-    return unicodedata.normalize("NFKC", fold(name).casefold()).strip()
+        return (name if name.isprintable() else name.translate(_UNSEEN)).strip().lower()
+    bare = _normal("NFKD", name).translate(_UNSEEN)
+    plain = fold(bare)
+    if _ASCII_NEAR.search(plain):
+        # A name is one word for this purpose: a foreign letter between underscores is no word of its own.
+        plain = plain.translate(_LOOKALIKES)
+    return _normal("NFKC", plain.casefold().translate(_UNSEEN)).strip()
+
+
+# What nobody sees in a name and `fold` leaves, because in a value it may mean something: control characters, what the
+# wire puts in place of NUL, a blank that is no space, and marks over and through Latin letters.
+_UNSEEN = dict.fromkeys(
+    [
+        *(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc" and not 9 <= code <= 13),
+        *(*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100), *range(0xFE20, 0xFE30)),
+        *(0x2800, 0xFFFC, 0xFFFD),
+    ]
+)
 
 
 # Where a word starts inside a name written like userEmail or IPAddress.
@@ -119,7 +148,7 @@ def canonical(text: str) -> str:
     value join."""
     if text.isascii():
         return text.strip().lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
+    return _normal("NFKC", _normal("NFKC", text).casefold()).strip()
 
 
 def views(text: str) -> list[str]:

@@ -10,28 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from policies.classify import Classifier, Governing, Place, Role
 from policies.context import CheckContext
-from policies.detect import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
-from policies.embedded import Parsed, parsed_text
-from policies.model import (
-    ActionKind,
-    Detector,
-    DetectorTerms,
-    Fallback,
-    Mask,
-    Reason,
-    Record,
-    Remark,
-    Scope,
-    Sensitivity,
-    Truncate,
-    Unknown,
-)
+from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
+from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
+from policies.model import DetectorTerms, Mask, Record, Remark, Truncate, Unknown
 from policies.shapes import SCALARS
 from policies.transform import CHANGING, Changing, Transformer
+from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
@@ -153,11 +139,12 @@ class Walk:
         place = self._terms.classifier.place(parent, key)
         path = f"{shown}.{key}"
         if place.suspicious:
-            new_key = self._scrubbed(key, f"{shown}.<key>", "")
+            hidden = f"{shown}.<key>"
+            new_key = self._text(place, key, hidden, depth) if key[:1] in JSON_STARTS else self._scrubbed(key, hidden, "")
             if isinstance(new_key, Gone):
                 return
             if new_key != key:
-                key, path = new_key, f"{shown}.<key>"
+                key, path = new_key, hidden
         result = self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
         if result is not GONE:
             kept[key if key not in kept else _unused(key, kept)] = result
@@ -207,10 +194,8 @@ class Walk:
         """What is left of a value: first its rule, then its parts or its text."""
         entry = place.governing
         if entry is not None:
-            if entry.rule.action.kind is ActionKind.DROP:
-                return self._drop(entry.rule.id, path, entry.reason)
-            if entry.rule.action.kind is ActionKind.DROP_EVENT:
-                raise Refused(Remark(entry.rule.id, path, ActionKind.DROP_EVENT, entry.reason))
+            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT):
+                return self._removed(entry, path)
             known = True
         if type(value) in SCALARS:
             return self._scalar(place, value, path, depth, known)
@@ -300,11 +285,21 @@ class Walk:
     def _text(self, place: Place, value: str, path: str, depth: int) -> Any:
         if self._terms.scanner.is_plain(value) and not place.telling:
             return value
-        if value.lstrip(BLANK)[:1] in JSON_STARTS:
-            parsed = parsed_text(value)
+        text = json_text(value)
+        if text is not None:
+            parsed = parsed_text(text)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
+            return self._unreadable(place, value, text, path)
         return self._scrubbed(value, path, place.meaning)
+
+    def _unreadable(self, place: Place, value: str, text: str, path: str) -> Any:
+        """A text like JSON that does not parse: where what stands under a name in it ends, nobody can say."""
+        try:
+            entry = governed_part(self._terms.classifier, place, text)
+        except Unreadable:
+            return self._drop("gate", path, Reason.INVALID_TYPE)
+        return self._removed(entry, path) if entry is not None else self._scrubbed(value, path, place.meaning)
 
     def _embedded(self, place: Place, text: str, parsed: Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
@@ -318,7 +313,7 @@ class Walk:
         result = self._value(place, parsed.value, path, depth + 1, known=True)
         if result is GONE:
             return GONE
-        return text if len(self.remarks) == before else msgspec.json.encode(result).decode()
+        return text if len(self.remarks) == before else written_again(result)
 
     def _number(self, place: Place, value: float, path: str) -> Any:
         finding = self._terms.scanner.number(value, place.meaning)
@@ -354,6 +349,13 @@ class Walk:
             self.quarantined = True
         return PLACEHOLDERS[finding.detector]
 
+    def _removed(self, entry: Governing, path: str) -> Gone:
+        """The value is removed whole, whatever else its rule might leave of it. Raises Refused."""
+        if entry.rule.action.kind is ActionKind.DROP_EVENT:
+            raise Refused(Remark(entry.rule.id, path, ActionKind.DROP_EVENT, entry.reason))
+        self.quarantined = self.quarantined or entry.rule.action.kind is ActionKind.QUARANTINE
+        return self._drop(entry.rule.id, path, entry.reason)
+
     def _drop(self, rule: str, path: str, reason: Reason) -> Gone:
         self._remark(rule, path, ActionKind.DROP, reason)
         return GONE
@@ -381,9 +383,11 @@ _FINAL = frozenset(
 
 
 def _unused(key: str, kept: Mapping[str, Any]) -> str:
-    """``key``, or the first ``key#2``, ``key#3`` ... that does not overwrite a neighbour."""
-    number, candidate = 1, key
-    while candidate in kept:
-        number += 1
-        candidate = f"{key}#{number}"
-    return candidate
+    """``key``, or a ``key#2``, ``key#3`` ... that overwrites no neighbour; in steps that double, for there may be many."""
+    below, above = 1, 2
+    while f"{key}#{above}" in kept:
+        below, above = above, above * 2
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if f"{key}#{middle}" in kept else (below, middle)
+    return f"{key}#{above}" if key in kept else key

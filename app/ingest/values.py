@@ -124,7 +124,29 @@ def _string(text: str, rules: ValueRules) -> str:
     text = clean_text(text, rules)
     if len(text) * 4 <= rules.limits.string_bytes or (len(text) <= rules.limits.string_bytes and text.isascii()):
         return text
-    return text.encode()[: rules.limits.string_bytes].decode(errors="ignore")
+    return _cut(text, rules.limits.string_bytes)
+
+
+_BETWEEN = re.compile(r"[\s,;|<>\"'(){}\[\]&?#]")
+_SIGNS = re.compile(r"@|%40|eyJ")
+_NUMBER = re.compile(r"[0-9](?:[^0-9]?[0-9]){5}")
+_NUMBER_BEFORE = re.compile(r"[0-9+][0-9 .\-/()]{0,40}$")
+_NUMBER_AFTER = re.compile(r"[ .\-/()]{0,2}[0-9]")
+
+
+def _cut(text: str, most: int) -> str:
+    """The begin of a text, at most this many bytes of UTF-8.
+
+    Half an address or a number looks harmless to the policy that reads the text next, so one that the cut would go
+    through is left out whole."""
+    kept = text.encode()[:most].decode(errors="ignore")
+    after = text[len(kept) : len(kept) + most]
+    if _NUMBER_AFTER.match(after):
+        kept = _NUMBER_BEFORE.sub("", kept)
+    start = max((match.end() for match in _BETWEEN.finditer(kept)), default=0)
+    ending = _BETWEEN.search(after)
+    word = kept[start:] + (after[: ending.start()] if ending else after)
+    return kept[:start] if _SIGNS.search(word) or (start and _NUMBER.search(word)) else kept
 
 
 def clean_name(text: str, rules: ValueRules) -> str:

@@ -49,7 +49,7 @@ SENSITIVITIES: Final[Mapping[Detector, Sensitivity]] = {
 
 PLACEHOLDERS: Final[Mapping[Detector, str]] = {detector: f"[{detector.value}]" for detector in Detector}
 
-BLANK: Final = "\ufeff \t\r\n\x0b\x0c\xa0\u200b"
+BLANK: Final = "\ufeff \t\r\n\x0b\x0c\xa0\u200b\x00\x1c\x1d\x1e\x1f\x85\u2028\u2029\u2060\ufffd"
 """What may stand before a JSON text without making it less readable to a lenient parser."""
 
 JSON_STARTS: Final = ("{", "[", '"')

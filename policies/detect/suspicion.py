@@ -27,7 +27,8 @@ _BLANK = r"(?:\s|\\[nrtfb]|\\u00[01][0-9a-f]|[\x80-\xff])*"
 
 WRAPPED = (
     # Percent-encoding that could hide a sign, a separator between digits, a digit, or a letter that needs none.
-    r"%(?:40|2[Bb5]|3[0-9Aa]|[46][1-9A-Fa-f]|[57][0-9Aa])|\d%2[0DdEeFf]|[A-Za-z]%2[Ee]",
+    # An escape right before a letter or digit counts whatever it stands for: its own digits would seem to belong there.
+    r"%(?:40|2[Bb5]|3[0-9Aa]|[46][1-9A-Fa-f]|[57][0-9Aa])|%[0-9A-Fa-f]{2}[0-9A-Za-z+(\-]|\d%2[0DdEeFf]|[A-Za-z]%2[Ee]",
     # Character references of HTML and escapes of program texts.
     r"&#[xX]?[0-9A-Fa-f]{2,6}|&(?:commat|period|plus|colon|sol|lpar|rpar|num|hyphen|dash|nbsp|lowbar|equals|quest);",
     r"\\[uU](?:00)*\{?00[2-7][0-9A-Fa-f]|\\u\{[2-7][0-9A-Fa-f]\}|\\x[2-7][0-9A-Fa-f]",
