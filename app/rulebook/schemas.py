@@ -88,7 +88,7 @@ class ProblemSchema(Schema):
     hint = fields.String(required=True)
 
 
-class FindingSchema(ProblemSchema):
+class LintFindingSchema(ProblemSchema):
     """One finding of lint."""
 
     code = fields.String(required=True)
@@ -109,7 +109,7 @@ class ReviewSchema(Schema):
     valid = fields.Boolean(required=True, metadata={"description": "It is a policy, and can be stored."})
     fit = fields.Boolean(required=True, metadata={"description": "It can be put in force without `force`."})
     problems = fields.List(fields.Nested(ProblemSchema), required=True)
-    findings = fields.List(fields.Nested(FindingSchema), required=True)
+    findings = fields.List(fields.Nested(LintFindingSchema), required=True)
     cases = fields.List(fields.Nested(CaseResultSchema), required=True)
 
 
