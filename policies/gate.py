@@ -110,7 +110,7 @@ class Gate:
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
-        unaffected."""
+        unaffected. What passes untouched is the record's own mapping, not a copy: do not change it."""
         decisions = [_FAILED] * len(records)
         ready: list[_Ready] = []
         values: list[Sequence[Any]] = []
@@ -149,7 +149,8 @@ class Gate:
             if type(properties[key]) not in types:
                 doubtful.append(key)
         for key in plan.insert_ids:
-            if not _is_opaque(properties[key]) and self._is_worth(properties[key]):
+            value = properties[key]
+            if not _is_opaque(value) and (type(value) not in SCALARS or self._is_worth(value)):
                 doubtful.append(key)
         if exposed:
             doubtful += [key for key in plan.identifiers if key not in doubtful and self._is_worth(properties[key])]
@@ -165,7 +166,7 @@ class Gate:
         for each, found in zip(ready, values, strict=True):
             at, record, view, plan, doubtful = each
             if clean and not (doubtful or plan.touched or plan.suspicious or view.special or placed):
-                decisions[at] = Decision(Verdict.PASS, record.name, dict(record.properties), ())
+                decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decisions[at] = self._decided(each, clean or (len(ready) > 1 and self._is_clean(found)), context)
 
@@ -209,7 +210,7 @@ class Gate:
             else:
                 keys = {*plan.touched, *doubtful, *(key for key in plan.scanned if self._is_worth(record.properties[key]))}
             if not (keys or view.suspicious or view.unknown):
-                decision = Decision(Verdict.PASS, record.name, dict(record.properties), ())
+                decision = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decision = self._walked(record, context, view, keys)
             return self._located(record, context, decision)
@@ -219,12 +220,13 @@ class Gate:
             return _FAILED
 
     def _is_worth(self, value: Any) -> bool:
-        """Whether the exact walk could change this value, under a name that gives nothing away."""
+        """Whether the exact walk could change this value, under a name that gives nothing away; of a list or mapping, of
+        one that the rules leave alone."""
         if type(value) is str:
             return self._terms.scanner.is_doubtful(value)
         if type(value) in _NUMBERS:
             return self._terms.scanner.number(value) is not None
-        return type(value) not in SCALARS
+        return type(value) not in SCALARS and not self._is_clean(value)
 
     def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
         walk = Walk(self._terms, context, record)

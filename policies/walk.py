@@ -6,7 +6,7 @@ in place. Every change leaves a remark, which is also how the walk knows that so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -114,6 +114,22 @@ class Walk:
         Raises Refused when the record as a whole must not pass.
         """
         wanted = set(keys)
+        place_of = self._terms.classifier.place
+        places = {key: place_of(root, key) for key in properties if key in wanted and isinstance(key, str)}
+        if len(places) < len(wanted) or any(place.suspicious for place in places.values()):
+            return self._renamed(properties, wanted, root)
+        # No name changes, so every value that remains stays where it stood.
+        kept = dict(properties)
+        for key, place in places.items():
+            result = self._special(place, properties[key], f"properties.{key}", 1)
+            if result is GONE:
+                del kept[key]
+            else:
+                kept[key] = result
+        return kept
+
+    def _renamed(self, properties: Mapping[str, Any], wanted: Collection[str], root: Place) -> dict[str, Any]:
+        """The same where a name may hold personal data, or is none at all."""
         kept: dict[str, Any] = {}
         for key, value in properties.items():
             if key in wanted:

@@ -12,7 +12,7 @@ from policies.detect.context import Words, is_near
 from policies.detect.cover import Cover
 from policies.detect.disguise import encoded_tokens, plain_forms
 from policies.detect.email import EMAIL_FORMS
-from policies.detect.kinds import BLANK, JSON_STARTS, Finding, Form
+from policies.detect.kinds import BLANK, JSON_STARTS, PLACEHOLDERS, Finding, Form
 from policies.detect.money import MONEY_FORMS
 from policies.detect.national import NATIONAL_FORMS
 from policies.detect.network import NETWORK_FORMS
@@ -29,6 +29,9 @@ _MAX_KEPT = 16_384
 _MAX_KEPT_TEXT = 512
 # Nothing is written in fewer letters without a digit or a sign, nor in fewer digits.
 _PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
+# Placeholders and short words: nothing that a second look could find, unless a word among them stands for ``@``.
+_WORD = "|".join((*map(re.escape, PLACEHOLDERS.values()), "[A-Za-z']{1,14}"))
+_AT_REST = re2.compile(rf"(?:(?:{_WORD})[ ,.!?;:\n]+)*(?:{_WORD})?[.!?]?")
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
@@ -102,8 +105,8 @@ class Scanner:
             if not found:
                 return text
             replaced = _replaced(form, found, replacement)
-            if replaced == text:
-                return text
+            if replaced == text or (_AT_REST.fullmatch(replaced) and " at " not in replaced.lower()):
+                return replaced
             text = replaced
         raise ValueError("a text keeps showing new findings")
 

@@ -46,7 +46,7 @@ from policies.pseudonym import PseudonymKey
 NAMES = ["a", "b", "Email", "$email", "phone", "zip", "ip", "$city", "alias", "distinct_id", "time", "items", "deep.zip"]
 PATTERNS = ["a", "b", "*mail", "a.b", "items[].zip", "zip", "*", "items.*", "ph?ne", "deep.zip"]
 ACTIONS = [Keep(), Drop(), Drop(), Drop(), DropEvent(), Quarantine(), Hash(), Mask(1, 1), Truncate(3), Redact()]
-CONTEXT = CheckContext(PseudonymKey(1, bytes(32)), "exposed")
+CONTEXT = CheckContext(PseudonymKey(1, bytes(32)), identifiers="exposed")
 
 # Values that no policy, path or reason would hold by chance.
 VALUES = st.one_of(
@@ -253,7 +253,9 @@ def test_every_refusal_is_told_and_not_only_the_first() -> None:
 
 
 def test_the_parts_of_the_wire_format_and_a_look_up_are_told() -> None:
-    places = CheckContext(PseudonymKey(1, bytes(32)), "exposed", ip="203.0.113.9", places=lambda _: Whereabouts("FR", "zq", "zq"))
+    places = CheckContext(
+        PseudonymKey(1, bytes(32)), identifiers="exposed", ip="203.0.113.9", places=lambda _: Whereabouts("FR", "zq", "zq")
+    )
     explained = told("geolocation: country\n", {"distinct_id": "zq@example.com", "time": 1, "$insert_id": "x"}, context=places)
     identifier, clock, insert_id = explained.paths
     assert (identifier.part, identifier.winner, identifier.action) == ("identifier", "identifiers", "hash")
