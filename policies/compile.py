@@ -16,7 +16,7 @@ from policies.filters import CompiledFilter
 from policies.gate import EventTerms, Gate
 from policies.geolocate import standing_rules
 from policies.model import Detector, DetectorTerms, Fallback, Policy, Reason
-from policies.walk import Terms
+from policies.terms import Terms
 
 
 def compile_policy(policy: Policy) -> Gate:

@@ -20,7 +20,8 @@ from policies.context import CheckContext
 from policies.detect import Finding
 from policies.gate import Gate
 from policies.model import ActionKind, Detector, Fallback, Geolocation, Reason, Record, Remark, Scope, Sensitivity, Verdict
-from policies.walk import GONE, Refused, Terms, Walk, fallback_of
+from policies.terms import Terms, fallback_of
+from policies.walk import GONE, Refused, Walk
 
 _ITEM = re.compile(r"\[\d+\]")
 _OF_CONSENT = "consent"

@@ -33,7 +33,8 @@ from policies.model import (
     Verdict,
 )
 from policies.shapes import SCALARS, Plan, Shapes
-from policies.walk import Refused, Terms, Walk, fallback_of, leaves_alone
+from policies.terms import Terms, fallback_of, leaves_alone
+from policies.walk import Refused, Walk
 
 _MAX_VIEWS = 4_096
 _MAX_CACHED_NAME = 128

@@ -310,7 +310,8 @@ class Remark(msgspec.Struct, frozen=True):
 class Decision(_Silent, msgspec.Struct, frozen=True):
     """The answer for one record. ``name`` and ``properties`` are None exactly when it was dropped.
 
-    The properties of a record that passes untouched are its own, not a copy. A quarantined record holds the cleaned form, so that what waits for review is already safe to keep.
+    The properties of a record that passes untouched are its own, not a copy. A quarantined record holds the cleaned
+    form, so that what waits for review is already safe to keep.
     ``needs_key`` says that a rule encrypts under the person's key and the record came without it: a placeholder
     stands there, and whoever holds the key checks the record again with it. ``bridges`` pairs each pseudonym of an
     older key version, within its bridge period, with the one that was stored.

@@ -7,40 +7,21 @@ in place. Every change leaves a remark, which is also how the walk knows that so
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.classify import Classifier, Governing, Place, Role
+from policies.classify import Governing, Place, Role
 from policies.context import CheckContext
-from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding, Scanner
+from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
-from policies.model import DetectorTerms, Mask, Record, Remark, Truncate, Unknown
+from policies.model import Mask, Record, Remark, Truncate
 from policies.shapes import SCALARS
+from policies.terms import MAX_DEPTH, Terms, fallback_of
 from policies.transform import CHANGING, Changing, Transformer
 from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
-MAX_DEPTH: Final = 20
-"""How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
-
+_GRAVITY = tuple(Sensitivity)
 _IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
-
-
-def leaves_alone(classifier: Classifier, place: Place, value: Any, depth: int = 1) -> bool:
-    """Whether the rules have nothing to do in any part of a list or mapping, so that only the detectors must read it."""
-    if depth > MAX_DEPTH:
-        return False
-    if type(value) is list:
-        return all(type(item) in SCALARS or leaves_alone(classifier, place, item, depth + 1) for item in value)
-    if type(value) is not dict:
-        return False
-    for key, item in value.items():
-        below = classifier.place(place, key) if type(key) is str else None
-        if below is None or below.suspicious or not below.is_left_alone:
-            return False
-        if type(item) not in SCALARS and not leaves_alone(classifier, below, item, depth + 1):
-            return False
-    return True
 
 
 class Gone:
@@ -56,32 +37,6 @@ class Refused(Exception):
     def __init__(self, remark: Remark) -> None:
         """Take the remark."""
         self.remark = remark
-
-
-_STRICTNESS = tuple(Fallback)
-_GRAVITY = tuple(Sensitivity)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a walk works with: the compiled policy, the same for every record."""
-
-    classifier: Classifier
-    scanner: Scanner
-    detectors: Mapping[Detector, DetectorTerms]
-    unknown_properties: Unknown
-    region: str
-
-
-def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
-    """What becomes of something unknown in which the gravest finding was of sensitivity ``seen``.
-
-    A level without an answer of its own takes the strictest of the levels below it: more harm never gets less care.
-    """
-    answers = [unknown.otherwise]
-    if seen is not None:
-        answers += [answer for level, answer in unknown.found if _GRAVITY.index(level) <= _GRAVITY.index(seen)]
-    return max(answers, key=_STRICTNESS.index)
 
 
 class Walk:

@@ -15,7 +15,7 @@ from policies.geolocate import Whereabouts
 from policies.load import load
 from policies.model import Decision, Fallback, Record, Scope, Sensitivity, Signal, SubjectState, Unknown, Verdict
 from policies.pseudonym import PseudonymKey
-from policies.walk import fallback_of
+from policies.terms import fallback_of
 
 KEY = PseudonymKey(1, bytes(range(32)))
 

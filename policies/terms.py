@@ -1,0 +1,58 @@
+"""What the gate and the walk work with: the compiled policy, and the questions that both ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.classify import Classifier, Place
+from policies.detect import Scanner
+from policies.model import DetectorTerms, Unknown
+from policies.shapes import SCALARS
+from policies.vocabulary import Detector, Fallback, Sensitivity
+
+MAX_DEPTH: Final = 20
+"""How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
+
+_STRICTNESS = tuple(Fallback)
+_GRAVITY = tuple(Sensitivity)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a walk works with: the compiled policy, the same for every record."""
+
+    classifier: Classifier
+    scanner: Scanner
+    detectors: Mapping[Detector, DetectorTerms]
+    unknown_properties: Unknown
+    region: str
+
+
+def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
+    """What becomes of something unknown in which the gravest finding was of sensitivity ``seen``.
+
+    A level without an answer of its own takes the strictest of the levels below it: more harm never gets less care.
+    """
+    answers = [unknown.otherwise]
+    if seen is not None:
+        answers += [answer for level, answer in unknown.found if _GRAVITY.index(level) <= _GRAVITY.index(seen)]
+    return max(answers, key=_STRICTNESS.index)
+
+
+def leaves_alone(classifier: Classifier, place: Place, value: Any, depth: int = 1) -> bool:
+    """Whether the rules have nothing to do in any part of a list or mapping, so that only the detectors must read it."""
+    if depth > MAX_DEPTH:
+        return False
+    if type(value) is list:
+        return all(type(item) in SCALARS or leaves_alone(classifier, place, item, depth + 1) for item in value)
+    if type(value) is not dict:
+        return False
+    for key, item in value.items():
+        below = classifier.place(place, key) if type(key) is str else None
+        if below is None or below.suspicious or not below.is_left_alone:
+            return False
+        if type(item) not in SCALARS and not leaves_alone(classifier, below, item, depth + 1):
+            return False
+    return True
