@@ -26,8 +26,8 @@ demo: .venv/.dev
 	@exec $(BIN)/python -m tests.e2e.story
 
 test: lint
-	$(BIN)/python -m pytest tests/unit
-	$(BIN)/python -m pytest tests/contract tests/integration
+	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest -n auto tests/contract tests/integration
 	$(BIN)/python -m pytest tests/e2e tests/fault
 
 lint: .venv/.dev
@@ -37,7 +37,7 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 unit: .venv/.dev
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n auto tests/unit
 
 fault: .venv/.dev
 	$(BIN)/python -m pytest tests/fault

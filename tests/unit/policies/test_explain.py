@@ -118,7 +118,7 @@ def shown(path: str) -> str:
 
 
 @given(POLICIES, RECORDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_winner_is_the_rule_of_the_gate_and_no_value_is_told(policy: Policy, record: Record) -> None:
     gate = compile_policy(policy)
     (decision,) = gate.check([record], CONTEXT)
@@ -146,7 +146,7 @@ def test_the_winner_is_the_rule_of_the_gate_and_no_value_is_told(policy: Policy,
 
 
 @given(POLICIES, RECORDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_one_rule_at_most_decides_and_every_shadow_names_it(policy: Policy, record: Record) -> None:
     for each in explain(compile_policy(policy), record).paths:
         winners = [rule for rule in each.rules if rule.outcome in DECIDES]
