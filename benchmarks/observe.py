@@ -20,12 +20,12 @@ from app import first_start
 from app.bootstrap import Services, bootstrap
 from app.database import migrate
 from app.ingest.wire import Batch, Controls
-from app.observe.counting import Counting
+from app.observe.counting import Counting, Hits
 from app.settings import Settings
 from benchmarks.ingest import batch
 from tests import servers
 
-_COUNT = Counting.count
+_COUNT, _NOTE = Counting.count, Hits.note
 
 
 def main() -> None:
@@ -69,6 +69,7 @@ def _events(draw: random.Random, token: str, number: int, size: int) -> Batch:
 
 def _timed(services: Services, events: Batch, counted: bool) -> float:
     Counting.count = _COUNT if counted else _nothing  # type: ignore[method-assign, assignment]
+    Hits.note = _NOTE if counted else _nothing  # type: ignore[method-assign, assignment]
     began = time.perf_counter()
     services.ingest.track(events)
     return time.perf_counter() - began

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
@@ -16,10 +15,11 @@ from sqlalchemy.engine import Connection
 from app.events import retention
 from app.events.port import EventRow, EventStore
 from app.identity import register
-from app.identity.derive import EventIds, event_ids
+from app.identity.derive import EventIds
 from app.identity.register import Row
 from app.ingest import consent
-from app.ingest.keyed import keep_bridges, with_person_keys
+from app.ingest.judging import Accepted, Judging
+from app.ingest.keyed import keep_bridges, with_secrets
 from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally
@@ -29,7 +29,8 @@ from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
-from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
+from policies.gate import Gate
+from policies.model import SubjectState, Verdict
 
 _NOBODY = 0
 
@@ -42,93 +43,54 @@ def append_events(
     store: EventStore,
     quarantine: Quarantine,
     counting: Counting,
-    events: Sequence[Event],
+    parts: Iterable[Sequence[Event]],
     now_ms: int,
     context: CheckContext,
 ) -> Tally:
-    """Check, register and store `events`. Returns what became of them; raises when anything stops the check."""
-    tally = Tally()
-    ids = [event_ids(event.properties) for event in events]
-    known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
-    records = [
-        Record(Scope.EVENT, event.name, event.properties, _state(named, known), event.time_ms, _refused(named, known))
-        for event, named in zip(events, ids, strict=True)
-    ]
-    decisions, giving = consent.check(policy, records, ids, known, context)
-    consent.keep_evidence(tx, project_id, decisions, [_first_known(named, known) for named in ids], now_ms)
-    accepted = [i for i, decision in enumerate(decisions) if decision.verdict is not Verdict.DROPPED]
-    known |= _enrol_and_link(tx, keys, known, [ids[i] for i in accepted], now_ms)
-    tally.opted_in = consent.record_opt_ins(tx, project_id, giving, ids, known)
-    people = {i: known[subject] for i in accepted if (subject := ids[i].subject)}
-    decisions = with_person_keys(tx, keys, policy.gate, context, records, decisions, people)
-    accepted = [i for i in accepted if decisions[i].verdict is not Verdict.DROPPED]
-    keep_bridges(tx, keys, ((people[i].person, decisions[i]) for i in accepted if i in people), now_ms)
-    _follow_opt_outs(tx, keys, known, ids, records, now_ms)
-    rows: list[tuple[EventRow, Decision]] = []
+    """Check, register and store the events of one batch, which arrive part by part.
+
+    Returns what became of them; raises when anything stops the check.
+    """
+    judging = Judging(tx, keys, policy, context)
+    for events in parts:
+        judging.judge(events)
+    judging.evidence.keep(tx, project_id, now_ms)
+    known = _enrol_and_link(tx, keys, judging.known, [each.ids for each in judging.accepted], now_ms)
+    tally = Tally(opted_in=consent.record_opt_ins(tx, project_id, judging.consents.givers, known))
+    _encrypt(tx, keys, policy.gate, context, judging, known)
+    accepted = [each for each in judging.accepted if each.verdict is not Verdict.DROPPED]
+    of_people = [(known[each.ids.subject].person, each) for each in accepted if each.ids.subject]
+    keep_bridges(tx, keys, ((person, each.bridges) for person, each in of_people), now_ms)
+    _follow_opt_outs(tx, keys, known, judging.opted_out, now_ms)
+    rows: list[EventRow] = []
     held: list[Arrival] = []
-    for i in accepted:
-        row = _event_row(keys, events[i], ids[i], known, decisions[i], policy.version, now_ms)
-        if decisions[i].verdict is Verdict.QUARANTINED:
-            held.append((row, decisions[i].remarks, ids[i].stray))
+    for each in accepted:
+        row = _event_row(keys, each, known, policy.version, now_ms)
+        if each.verdict is Verdict.QUARANTINED:
+            held.append((row, each.remarks, each.ids.stray))
         else:
-            rows.append((row, decisions[i]))
-    store.append(tx, project_id, [row for row, _ in rows])
+            rows.append(row)
+    store.append(tx, project_id, rows)
     if rows and policy.written.retention:
-        retention.note_late(tx, project_id, min(row.time_ms for row, _ in rows), now_ms)
+        retention.note_late(tx, project_id, min(row.time_ms for row in rows), now_ms)
     quarantine.hold(tx, keys, held)
-    counting.count(tx, project_id, Scope.EVENT, decisions, now_ms)
-    tally.stored, tally.quarantined = len(rows), len(held)
-    tally.changed = sum(decision.verdict is Verdict.CHANGED for _, decision in rows)
-    tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
+    counting.count(tx, project_id, judging.hits, now_ms)
+    tally.stored, tally.quarantined, tally.refused = len(rows), len(held), judging.refused
+    tally.changed = sum(each.verdict is Verdict.CHANGED for each in accepted)
     return tally
 
 
-def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) -> list[Record]:
-    """The same records with what the register knows of their people."""
-    ids = [event_ids(record.properties) for record in records]
-    known = register.resolve(tx, keys, {each for named in ids for each in named.judged()})
-    return [
-        msgspec.structs.replace(record, state=_state(named, known), refused_purposes=_refused(named, known))
-        for record, named in zip(records, ids, strict=True)
-    ]
-
-
-def reason_of(decision: Decision) -> str:
-    """The reason code of a refusal: that of the remark that decided it, the last one."""
-    return decision.remarks[-1].reason if decision.remarks else "check_failed"
-
-
-def state_of(rows: Iterable[Row]) -> SubjectState:
-    """The state that forbids most among these rows."""
-    return register.gravest(row.state for row in rows)
-
-
-def _state(ids: EventIds, known: Mapping[str, Row]) -> SubjectState:
-    state = state_of(known[each] for each in ids.judged() if each in known)
-    return SubjectState.ACTIVE if state is SubjectState.OPTED_IN and not _consented(ids, known) else state
-
-
-def _consented(ids: EventIds, known: Mapping[str, Row]) -> bool:
-    """Whether the event's own person opted in: themselves, or on a device that is about to become theirs.
-
-    Consent that somebody else gave on a shared device is not theirs.
-    """
-    subject, device = known.get(ids.subject or ""), known.get(ids.device or "")
-    own = subject is not None and subject.state is SubjectState.OPTED_IN
-    return own or (device is not None and device.state is SubjectState.OPTED_IN and device.person == device.uid)
-
-
-def _refused(ids: EventIds, known: Mapping[str, Row]) -> frozenset[str]:
-    """The purposes that any of these ids refuses."""
-    refused = NOBODY_REFUSES
-    for each in ids.judged():
-        if each in known and known[each].refused:
-            refused |= known[each].refused
-    return refused
-
-
-def _first_known(ids: EventIds, known: Mapping[str, Row]) -> Row | None:
-    return next((known[each] for each in ids.judged() if each in known), None)
+def _encrypt(
+    tx: Connection, keys: ProjectKeys, gate: Gate, context: CheckContext, judging: Judging, known: Mapping[str, Row]
+) -> None:
+    """Judge those events again that carry a value under `encrypt`, now that their people are in the register."""
+    for part in judging.unkeyed.parts():
+        subjects = {at: judging.accepted[at].ids.subject for at, _ in part}
+        people = {at: known[subject].person for at, subject in subjects.items() if subject}
+        # Without a key of their own the placeholder stays, and the second decision is like the first.
+        records = with_secrets(tx, keys, dict(part), people)
+        for at, decision in zip(records, gate.check(list(records.values()), context), strict=True):
+            judging.decide_again(at, decision)
 
 
 def _enrol_and_link(
@@ -143,48 +105,31 @@ def _enrol_and_link(
 
 
 def _follow_opt_outs(
-    tx: Connection,
-    keys: ProjectKeys,
-    known: Mapping[str, Row],
-    ids: Sequence[EventIds],
-    records: Sequence[Record],
-    now_ms: int,
+    tx: Connection, keys: ProjectKeys, known: Mapping[str, Row], pairs: Iterable[tuple[str, str]], now_ms: int
 ) -> None:
     # A device that turns up with an opted-out user is that user's: what it sends alone later is refused too.
-    pairs = {
-        (named.user, named.device)
-        for named, record in zip(ids, records, strict=True)
-        if record.state is SubjectState.OPTED_OUT and named.user and named.device
-    }
     for user, device in sorted(pairs):
         if user in known and known[user].state is SubjectState.OPTED_OUT:
             rows = dict(known) if device in known else register.enrol(tx, keys, [device], now_ms)
             register.link(tx, keys, rows[device], known[user])
 
 
-def _event_row(
-    keys: ProjectKeys,
-    event: Event,
-    ids: EventIds,
-    known: Mapping[str, Row],
-    decision: Decision,
-    version: int,
-    now_ms: int,
-) -> EventRow:
-    uid = _uid(known, ids.subject)
-    properties: dict[str, Any] = dict(decision.properties or {})
-    properties.pop("distinct_id", None)
-    for name, identifier in (("$user_id", ids.user), ("$device_id", ids.device)):
-        if name in properties:
-            properties[name] = _uid(known, identifier)
-    name = decision.name or ""
+def _event_row(keys: ProjectKeys, event: Accepted, known: Mapping[str, Row], version: int, now_ms: int) -> EventRow:
+    uid = _uid(known, event.ids.subject)
+    text = event.properties.decode()
+    # From here on the row has the text: both at once would be the batch twice.
+    event.properties = b""
+    if event.uids:
+        named = {"$user_id": event.ids.user, "$device_id": event.ids.device}
+        uids = ",".join(f'"{name}":{_uid(known, named[name])}' for name in event.uids)
+        text = f"{{{uids}}}" if text == "{}" else f"{{{uids},{text[1:]}"
     return EventRow(
         time_ms=event.time_ms,
         # Of what the sender said, not of what policy made of it: a new policy version must not double a re-sent event.
-        dedup=keys.dedup_of(event.name, event.time_ms, uid, event.insert_id),
+        dedup=keys.dedup_of(event.sent_name, event.time_ms, uid, event.insert_id),
         uid=uid,
-        name=name,
-        properties=msgspec.json.encode(properties).decode(),
+        name=event.name,
+        properties=text,
         policy_version=version,
         received_ms=now_ms,
     )

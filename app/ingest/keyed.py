@@ -35,15 +35,22 @@ def with_person_keys(
     A record of nobody has no key that could ever be destroyed: there the placeholder stays.
     """
     result = list(decisions)
-    whose = {i: row.person for i, row in people.items() if decisions[i].needs_key and row.person is not None}
-    if not whose:
-        return result
-    secrets = personal.secrets_of(tx, keys, whose.values())
-    again = [(i, secrets[person][0]) for i, person in sorted(whose.items()) if secrets.get(person)]
-    keyed = [msgspec.structs.replace(records[i], subject_key=secret) for i, secret in again]
-    for (i, _), decision in zip(again, gate.check(keyed, context), strict=True):
+    whose = {i: row.person for i, row in sorted(people.items()) if decisions[i].needs_key}
+    keyed = with_secrets(tx, keys, {i: records[i] for i in whose}, whose)
+    for i, decision in zip(keyed, gate.check(list(keyed.values()), context), strict=True):
         result[i] = decision
     return result
+
+
+def with_secrets(
+    tx: Connection, keys: ProjectKeys, records: Mapping[int, Record], people: Mapping[int, int | None]
+) -> dict[int, Record]:
+    """The records with the key of their person, where the person has one; `people` are uids by the number of the record."""
+    secrets = personal.secrets_of(tx, keys, {person for person in people.values() if person is not None}) if people else {}
+    return {
+        i: msgspec.structs.replace(record, subject_key=found[0]) if (found := secrets.get(people.get(i) or 0)) else record
+        for i, record in records.items()
+    }
 
 
 def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision]) -> dict[int, Row]:
@@ -54,13 +61,16 @@ def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], d
 
 
 def keep_bridges(
-    tx: Connection, keys: ProjectKeys, decided: Iterable[tuple[int | None, Decision]], now_ms: int
+    tx: Connection, keys: ProjectKeys, decided: Iterable[tuple[int | None, Sequence[tuple[str, str]]]], now_ms: int
 ) -> dict[int, dict[str, str]]:
-    """Note the pairs of pseudonyms of what was decided, by the uid it belongs to; returns them. Empty outside of a bridge."""
+    """Note the pairs of pseudonyms of what was decided (`Decision.bridges`), by the uid it belongs to; returns them.
+
+    Empty outside of a bridge.
+    """
     pairs: dict[int, dict[str, str]] = {}
-    for uid, decision in decided:
-        if decision.bridges and uid:
-            pairs.setdefault(uid, {}).update(decision.bridges)
+    for uid, found in decided:
+        if found and uid:
+            pairs.setdefault(uid, {}).update(found)
     left_out = bridges.keep(tx, keys, {uid: found.items() for uid, found in pairs.items()}, now_ms)
     if left_out:
         structlog.get_logger().warning("bridges_left_out", project=keys.project_id, pairs=left_out)

@@ -15,13 +15,13 @@ from app.identity import bridges, register
 from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.answers import FailedRecord
-from app.ingest.append import reason_of, state_of
+from app.ingest.judging import reason_of, state_of
 from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.limits import Limits
 from app.ingest.outcome import NO_ADDRESS, Operation, Update
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
-from app.observe.counting import Counting
+from app.observe.counting import Counting, Hits
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
 from policies.model import Decision, Record, Scope, SubjectState, Verdict
@@ -68,8 +68,9 @@ def update_profiles(
             most = Limits().profile_properties
             tally.failures.append(FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first"))
     _store(tx, project_id, store, drafts, policy.version, now_ms)
-    decisions = (decision for each in checked for _, decision in each if decision is not None)
-    counting.count(tx, project_id, Scope.PROFILE, decisions, now_ms)
+    hits = Hits(Scope.PROFILE)
+    hits.note(decision for each in checked for _, decision in each if decision is not None)
+    counting.count(tx, project_id, hits, now_ms)
     return tally
 
 
@@ -124,9 +125,9 @@ def _encrypt(
         checked[i][at] = (checked[i][at][0], decision)
 
 
-def _decided(checked: Sequence[list[_Checked]], targets: Mapping[int, int]) -> Iterator[tuple[int, Decision]]:
+def _decided(checked: Sequence[list[_Checked]], targets: Mapping[int, int]) -> Iterator[tuple[int, Sequence[tuple[str, str]]]]:
     for i, uid in targets.items():
-        yield from ((uid, decision) for _, decision in checked[i] if decision is not None)
+        yield from ((uid, decision.bridges) for _, decision in checked[i] if decision is not None)
 
 
 def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:
@@ -139,8 +140,12 @@ def _with_address(operation: str, operand: dict[str, Any], update: Update, conte
 def _keep_evidence(
     tx: Connection, project_id: int, checked: Sequence[Sequence[_Checked]], rows: Sequence[Row | None], now_ms: int
 ) -> None:
-    decided = [(decision, row) for each, row in zip(checked, rows, strict=True) for _, decision in each if decision is not None]
-    consent.keep_evidence(tx, project_id, [decision for decision, _ in decided], [row for _, row in decided], now_ms)
+    evidence = consent.Evidence()
+    for each, row in zip(checked, rows, strict=True):
+        for _, decision in each:
+            if decision is not None:
+                evidence.note((decision,), (row,))
+    evidence.keep(tx, project_id, now_ms)
 
 
 def _leaves_something(checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally) -> bool:

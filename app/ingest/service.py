@@ -5,7 +5,7 @@ Anything that stops the check (no policy, no key, no database) raises, and nothi
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -19,11 +19,12 @@ from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
 from app.identity import fence, signals
-from app.ingest import append, consent, keyed, profiles
+from app.ingest import append, consent, judging, keyed, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
+from app.ingest.parcel import Parcel
 from app.ingest.places import Places
 from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
@@ -79,7 +80,8 @@ class Ingest:
 
     def _events(self, batch: Batch, project: Project | None, actor: str, circumstances: Circumstances) -> Tally:
         tally, now = Tally(), self._clock()
-        by_token: dict[str, list[tuple[int, Event]]] = {}
+        by_token: dict[str, Parcel[Event]] = defaultdict(lambda: Parcel(Event))
+        # Before the transaction: what is not fit to be stored costs no lock, and on SQLite others write meanwhile.
         for index, raw in enumerate(batch.records):
             event = validate_event(
                 raw,
@@ -89,16 +91,15 @@ class Ingest:
                 strict=batch.controls.strict,
             )
             if isinstance(event, Event):
-                token = project.token if project else event.token or ""
-                by_token.setdefault(token, []).append((index, event))
+                by_token[project.token if project else event.token or ""].add(index, event)
             else:
                 _set_aside(tally, index, event)
         if by_token:
             with self._database.write() as tx:
                 for token, events in sorted(by_token.items()):
-                    found = project or self._project(tx, token, [index for index, _ in events], tally, "properties.token")
+                    found = project or self._project(tx, token, events.indexes, tally, "properties.token")
                     if found is not None:
-                        self._append(tx, found, [event for _, event in events], actor, tally, circumstances)
+                        self._append(tx, found, events, actor, tally, circumstances)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -106,7 +107,7 @@ class Ingest:
         self,
         tx: Connection,
         project: Project,
-        events: Sequence[Event],
+        events: Parcel[Event],
         actor: str,
         tally: Tally,
         circumstances: Circumstances,
@@ -121,7 +122,7 @@ class Ingest:
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
-            events,
+            ([event for _, event in part] for part in events.parts()),
             self._clock(),
             self._context(keys, circumstances),
         )
@@ -192,7 +193,7 @@ class Ingest:
             with self._database.write() as own:
                 keys = self._keys(own, project.id)
         context = self._context(keys, circumstances, "exposed")
-        known = append.with_states(tx, keys, records)
+        known = judging.with_states(tx, keys, records)
         decisions = policy.gate.check(known, context)
         people = keyed.known_people(tx, keys, known, decisions)
         decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)

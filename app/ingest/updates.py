@@ -89,7 +89,7 @@ def _yes(value: Any) -> bool:
 
 def _address(value: Any) -> str | None:
     """The address to look up. Anything but a text says that nothing may be looked up."""
-    return None if value is None else (value if isinstance(value, str) and value else NO_ADDRESS)
+    return None if value is None else (value if isinstance(value, str) and value and value.isascii() else NO_ADDRESS)
 
 
 def _update_time(value: Any, now_ms: int) -> int:

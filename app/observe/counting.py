@@ -59,9 +59,9 @@ class Counting:
         self._pending: dict[int, _Pending] = {}
         self._lock = threading.Lock()
 
-    def count(self, tx: Connection, project_id: int, scope: Scope, decisions: Iterable[Decision], now_ms: int) -> None:
-        """Add what these decisions remark to the counters of the five minutes that `now_ms` lies in."""
-        counts = tallied(scope, decisions)
+    def count(self, tx: Connection, project_id: int, hits: Hits, now_ms: int) -> None:
+        """Add the counts of one batch to the counters of the five minutes that `now_ms` lies in."""
+        counts, scope = hits.counts, hits.scope
         if not counts:
             return
         with self._lock:
@@ -102,20 +102,29 @@ def _upsert(dialect: str) -> Any:
     return insert.on_conflict_do_update(index_elements=key, set_={"n": observation.c.n + insert.excluded.n})
 
 
-def tallied(scope: Scope, decisions: Iterable[Decision]) -> Counter[Key]:
-    """The counts of one batch. What consent or a blocked name refused was not looked into and is not counted."""
-    counts: Counter[Key] = Counter()
-    events = _Bounded(_MOST_EVENTS)
-    properties = _Bounded(_MOST_PROPERTIES)
-    for decision in decisions:
-        found = _found(decision.remarks) if decision.remarks else ()
-        if decision.name is None and not found:
-            continue
-        event = events.name(printable(decision.name or UNNAMED)) if scope is Scope.EVENT else ""
-        counts[event, "", ""] += 1
-        for path, detector in found:
-            counts[event, properties.name(path), detector] += 1
-    return counts
+class Hits:
+    """The counts of one batch, whose decisions may come in parts.
+
+    What consent or a blocked name refused was not looked into and is not counted.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        """Nothing is counted yet."""
+        self.scope = scope
+        self.counts: Counter[Key] = Counter()
+        self._events = _Bounded(_MOST_EVENTS)
+        self._properties = _Bounded(_MOST_PROPERTIES)
+
+    def note(self, decisions: Iterable[Decision]) -> None:
+        """Count what these decisions remark."""
+        for decision in decisions:
+            found = _found(decision.remarks) if decision.remarks else ()
+            if decision.name is None and not found:
+                continue
+            event = self._events.name(printable(decision.name or UNNAMED)) if self.scope is Scope.EVENT else ""
+            self.counts[event, "", ""] += 1
+            for path, detector in found:
+                self.counts[event, self._properties.name(path), detector] += 1
 
 
 def printable(name: str) -> str:

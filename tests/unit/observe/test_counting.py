@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.observe.counting import EVENT_NAME, OTHER, UNNAMED, Counting, tallied
+from collections import Counter
+
+from app.observe.counting import EVENT_NAME, OTHER, UNNAMED, Counting, Hits, Key
 from policies.model import ActionKind, Decision, Remark, Scope, Verdict
 
 
@@ -12,6 +14,18 @@ def hit(path: str, detector: str = "email") -> Remark:
 
 def passed(name: str, *remarks: Remark) -> Decision:
     return Decision(Verdict.CHANGED if remarks else Verdict.PASS, name, {}, remarks)
+
+
+def noted(scope: Scope, decisions: list[Decision]) -> Hits:
+    """The counts of a batch that arrived in parts of one."""
+    hits = Hits(scope)
+    for each in decisions:
+        hits.note([each])
+    return hits
+
+
+def tallied(scope: Scope, decisions: list[Decision]) -> Counter[Key]:
+    return noted(scope, decisions).counts
 
 
 def test_hits_and_records_are_counted_by_property_without_positions() -> None:
@@ -74,19 +88,19 @@ class Statements:
 def test_clean_records_wait_and_a_hit_takes_them_along() -> None:
     tx, counting = Statements(), Counting()
     for _ in range(10):
-        counting.count(tx, 1, Scope.EVENT, [passed("View")], 1_000)  # type: ignore[arg-type]
+        counting.count(tx, 1, noted(Scope.EVENT, [passed("View")]), 1_000)  # type: ignore[arg-type]
     assert tx.rows == []
-    counting.count(tx, 1, Scope.EVENT, [passed("View", hit("properties.note"))], 1_000)  # type: ignore[arg-type]
+    counting.count(tx, 1, noted(Scope.EVENT, [passed("View", hit("properties.note"))]), 1_000)  # type: ignore[arg-type]
     [rows] = tx.rows
     assert [(each["path"], each["n"]) for each in rows] == [("", 11), ("note", 1)]
 
 
 def test_clean_records_do_not_wait_for_ever() -> None:
     tx, counting = Statements(), Counting()
-    counting.count(tx, 1, Scope.EVENT, [passed("View")], 299_000)  # type: ignore[arg-type]
-    counting.count(tx, 2, Scope.EVENT, [passed("Other")], 299_000)  # type: ignore[arg-type]
-    counting.count(tx, 1, Scope.EVENT, [passed("View")], 304_000)  # type: ignore[arg-type]
+    counting.count(tx, 1, noted(Scope.EVENT, [passed("View")]), 299_000)  # type: ignore[arg-type]
+    counting.count(tx, 2, noted(Scope.EVENT, [passed("Other")]), 299_000)  # type: ignore[arg-type]
+    counting.count(tx, 1, noted(Scope.EVENT, [passed("View")]), 304_000)  # type: ignore[arg-type]
     [rows] = tx.rows
     assert [(each["project_id"], each["bucket_ms"], each["n"]) for each in rows] == [(1, 0, 1), (1, 300_000, 1)]
-    counting.count(tx, 1, Scope.EVENT, [passed("View")] * 2_000, 304_000)  # type: ignore[arg-type]
+    counting.count(tx, 1, noted(Scope.EVENT, [passed("View")] * 2_000), 304_000)  # type: ignore[arg-type]
     assert len(tx.rows) == 2
