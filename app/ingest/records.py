@@ -37,7 +37,7 @@ class Malformed:
     reason: Fault
 
 
-Piece = msgspec.Raw | bytes | Malformed
+Piece = msgspec.Raw | bytes | memoryview | Malformed
 """JSON text of one record, or what stands for it."""
 
 
@@ -186,7 +186,7 @@ def _whole_number(digits: str) -> int | float:
 _TOLERANT = json.JSONDecoder(parse_int=_whole_number)
 
 
-def _syntax_error(piece: bytes, limits: Limits) -> bool:
+def _syntax_error(piece: bytes | memoryview, limits: Limits) -> bool:
     # A record that is too large is not decoded to find out: it is refused for its size later.
     if len(piece) > limits.record_bytes:
         return False
@@ -207,7 +207,7 @@ _INNER_RUN = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb"|" + _LEAF + rb"){0,
 _MOST_STEPS = 500_000
 
 
-def _split(array: bytes, limits: Limits) -> Iterator[bytes]:
+def _split(array: bytes, limits: Limits) -> Iterator[memoryview]:
     """The elements of a JSON array by brackets and strings alone, whatever stands inside them. Raises
     `BadJson` where brackets or strings do not close, `TooManyRecords` as soon as there is one too many."""
     position = start = depth = 1
@@ -221,7 +221,7 @@ def _split(array: bytes, limits: Limits) -> Iterator[bytes]:
         position = end + 1 if mark in (b"[", b"{", b"]", b"}", b",") else end
         depth += (mark in (b"[", b"{")) - (mark in (b"]", b"}"))
         if depth == 0 or (mark == b"," and depth == 1):
-            piece = array[start:end].strip(_WHITESPACE)
+            piece = _view(array, start, end)
             if piece or found or depth:
                 found += 1
                 _count(found, limits)
@@ -231,3 +231,10 @@ def _split(array: bytes, limits: Limits) -> Iterator[bytes]:
             break
     if depth or mark != b"]" or array[position:].strip(_WHITESPACE):
         _not_json(array)
+
+
+def _view(array: bytes, start: int, end: int) -> memoryview:
+    """The element without the whitespace around it, and not a copy: together they would be the body twice."""
+    element = array[start:end]
+    left = element.lstrip(_WHITESPACE)
+    return memoryview(array)[end - len(left) : end - len(left) + len(left.rstrip(_WHITESPACE))]

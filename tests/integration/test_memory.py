@@ -1,0 +1,58 @@
+"""What a batch costs in memory: a small multiple of its body, however many records that is."""
+
+from __future__ import annotations
+
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from app.ingest.outcome import Event
+from app.ingest.parcel import PART_BYTES, PART_RECORDS, Parcel
+from tests.integration.gate import Gate, build
+
+
+def _body(gate: Gate, records: int, properties: int, seed: int) -> bytes:
+    draw = random.Random(seed)
+    return json.dumps(
+        [
+            gate.event(f"user-{seed}-{i}", f"{draw.getrandbits(128):032x}", **{f"p{k}": f"some text {k:030}" for k in range(properties)})
+            for i in range(records)
+        ]
+    ).encode()
+
+
+def _peak(gate: Gate, body: bytes) -> float:
+    """The most memory at any one time while the body is taken in, itself included, as a multiple of it."""
+    tracemalloc.start()
+    try:
+        answer = gate.client.post("/track?verbose=1", data=body, content_type="application/json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert answer.get_json() == {"error": None, "status": 1}
+    return peak / len(body)
+
+
+@pytest.mark.parametrize("policy", ["passes", "changes"])
+def test_a_batch_costs_memory_like_its_body(tmp_path: Path, policy: str) -> None:
+    gate = build(tmp_path, None)
+    note = {} if policy == "passes" else {"mail": "ann@mail.example"}
+    gate.track(gate.event("warm", "a" * 32, **note))
+    # Three megabytes either way; as Python objects at once they would be more than ten times that.
+    few, many = _body(gate, 500, 100, 1), _body(gate, 2_000, 22, 2)
+    assert _peak(gate, few) < 5
+    assert _peak(gate, many) < 5
+
+
+def test_a_parcel_gives_back_what_it_was_given_in_bounded_parts() -> None:
+    parcel: Parcel[Event] = Parcel(Event)
+    given = [Event(f"E{i}", {"a": "x" * (i % 7) * 1_000, "n": 2**64 - 1, "l": [None, -1.5]}, i, None, "t") for i in range(1_200)]
+    for i, each in enumerate(given):
+        parcel.add(i * 2, each)
+    parts = list(parcel.parts())
+    assert [pair for part in parts for pair in part] == [(i * 2, each) for i, each in enumerate(given)]
+    assert all(len(part) <= PART_RECORDS for part in parts)
+    assert all(sum(len(event.properties["a"]) for _, event in part) < PART_BYTES + 10_000 for part in parts)
