@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.http import api_blueprint, caller, json_response, needs, services
 from app.ingest.append import utc_day
 from app.ingest.circumstances import Circumstances
 from app.ingest.schemas import CHECK_DOC, RefusalsQuery, RefusalsSchema
+from app.ingest.values import epoch_ms
 from policies.model import Decision, Record, Scope, Signal
 
 MAX_EVENTS = 2_000
@@ -43,12 +45,13 @@ def blueprint() -> Blueprint:
 def check() -> Response:
     """Judge up to 2,000 events by the active policy, in order. Nothing is kept but a count."""
     asked = _read(request.get_data(cache=False))
-    records = [Record(Scope.EVENT, each.event, each.properties) for each in asked.events]
+    now = services().clock()
+    records = [Record(Scope.EVENT, each.event, each.properties, time_ms=_time_of(each, now)) for each in asked.events]
     circumstances = Circumstances(signals=_signals(asked.signals))
     with services().database.read() as tx:
         name, version, decisions = services().ingest.check(tx, caller().project, records, circumstances)
-    for decision in decisions:
-        services().metrics.checks.labels(decision.verdict.value).inc()
+    for verdict, n in Counter(decision.verdict for decision in decisions).items():
+        services().metrics.checks.labels(verdict.value).inc(n)
     results = [_result(each) for each in decisions]
     return json_response({"policy": {"name": name, "version": version}, "results": results})
 
@@ -66,6 +69,12 @@ def _read(body: bytes) -> _Check:
     if len(asked.events) > MAX_EVENTS:
         raise InvalidInput(f"more than {MAX_EVENTS} events", field="events", remedy="send fewer at a time")
     return asked
+
+
+def _time_of(event: _Event, now_ms: int) -> int:
+    """When the event happened, for ages and rotating periods: its own `time` as ingest reads it, else now."""
+    own = epoch_ms(event.properties.get("time"))
+    return now_ms if own is None else max(0, min(own, now_ms))
 
 
 def _signals(names: list[str]) -> frozenset[Signal]:

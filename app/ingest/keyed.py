@@ -35,6 +35,8 @@ def with_person_keys(
     A record of nobody has no key that could ever be destroyed: there the placeholder stays.
     """
     result = list(decisions)
+    if not people:
+        return result
     whose = {i: row.person for i, row in sorted(people.items()) if decisions[i].needs_key}
     keyed = with_secrets(tx, keys, {i: records[i] for i in whose}, whose)
     for i, decision in zip(keyed, gate.check(list(keyed.values()), context), strict=True):
@@ -56,6 +58,8 @@ def with_secrets(
 def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision]) -> dict[int, Row]:
     """The register rows of those records that need a key and whose person is known, by index. Enrols nobody."""
     subjects = {i: event_ids(records[i].properties).subject for i, decision in enumerate(decisions) if decision.needs_key}
+    if not subjects:
+        return {}
     rows = register.resolve(tx, keys, {each for each in subjects.values() if each})
     return {i: rows[subject] for i, subject in subjects.items() if subject in rows}
 

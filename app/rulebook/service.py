@@ -30,6 +30,9 @@ _KEPT_GATES = 64
 # What the column holds: no database needs to be asked for more.
 _LARGEST_VERSION = 2**31 - 1
 
+# Made once: it is asked for every batch, and making it costs more than running it.
+_ACTIVE = sa.select(project.c.active_policy).where(project.c.id == sa.bindparam("project_id"))
+
 Fence = Callable[[Connection, int], None]
 """Waits for every ingest transaction of a project under way, and keeps new ones out until the end of this one."""
 
@@ -229,7 +232,7 @@ class Rulebook:
 
     @staticmethod
     def _active_version(tx: Connection, project_id: int) -> int | None:
-        found: int | None = tx.execute(sa.select(project.c.active_policy).where(project.c.id == project_id)).scalar()
+        found: int | None = tx.execute(_ACTIVE, {"project_id": project_id}).scalar()
         return found
 
     @staticmethod

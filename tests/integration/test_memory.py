@@ -14,13 +14,13 @@ from app.ingest.parcel import PART_BYTES, PART_RECORDS, Parcel
 from tests.integration.gate import Gate, build
 
 
-def _body(gate: Gate, records: int, properties: int, seed: int) -> bytes:
-    draw = random.Random(seed)
+def _body(gate: Gate, records: int, properties: int, seed: int, **more: str) -> bytes:
+    draw, values = (
+        random.Random(seed),
+        {**more, **{f"p{k}": f"some text, some {chr(97 + k % 26) * 20}" for k in range(properties)}},
+    )
     return json.dumps(
-        [
-            gate.event(f"user-{seed}-{i}", f"{draw.getrandbits(128):032x}", **{f"p{k}": f"some text {k:030}" for k in range(properties)})
-            for i in range(records)
-        ]
+        [gate.event(f"user-{seed}-{i}", f"{draw.getrandbits(128):032x}", **values) for i in range(records)]
     ).encode()
 
 
@@ -42,7 +42,7 @@ def test_a_batch_costs_memory_like_its_body(tmp_path: Path, policy: str) -> None
     note = {} if policy == "passes" else {"mail": "ann@mail.example"}
     gate.track(gate.event("warm", "a" * 32, **note))
     # Three megabytes either way; as Python objects at once they would be more than ten times that.
-    few, many = _body(gate, 500, 100, 1), _body(gate, 2_000, 22, 2)
+    few, many = _body(gate, 500, 100, 1, **note), _body(gate, 2_000, 22, 2, **note)
     assert _peak(gate, few) < 5
     assert _peak(gate, many) < 5
 
