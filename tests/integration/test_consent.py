@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from app.ingest.parcel import PART_RECORDS
 from tests.installation import in_threads
 from tests.integration.gate import build
 
@@ -96,6 +97,18 @@ def test_an_opt_in_event_counts_from_its_own_batch_on_and_not_before(gate):
     assert _states(gate, "ada", "bob") == ["opted_in", None]
     received = [each for each in gate.log_after_sequencing() if each["action"] == "opt_in.received"]
     assert [each["n"] for each in received] == [{"people": 1}]
+
+
+def test_a_value_to_encrypt_that_follows_consent_in_its_batch_is_kept(gate):
+    secret = "rules: [{id: health, properties: [diagnosis], category: user.health_and_medical, sensitivity: restricted, action: encrypt}]\n"
+    _put_in_force(gate, ASKED + secret)
+    # The consent and what it covers lie in two parts of the batch.
+    between = [gate.event("bob", f"b{i}") for i in range(PART_RECORDS)]
+    gate.track(_named(gate, "$opt_in", "ada", "consent"), *between, gate.event("ada", "after", diagnosis="hay fever"))
+    assert _kept(gate) == ["after", "consent"]
+    [(stored,)] = gate.rows("SELECT properties FROM event WHERE properties LIKE '%diagnosis%'")
+    assert '"e1.' in stored
+    assert "[encrypted]" not in stored
 
 
 def test_consent_on_a_device_follows_whoever_signs_in_on_it(gate):
