@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from policies.detect.kinds import BEGIN, MAX_JUDGED, NOT_AFTER, NOT_BEFORE, Form, Span
+from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Candidate, Form, judged
 from policies.model import Detector
 
 _IPV4 = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])(?!\.[0-9])")
@@ -32,16 +32,16 @@ _MAC = re.compile(
 _NOBODY = frozenset({"000000000000", "ffffffffffff"})
 
 
-def _ipv4s(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_IPV4.finditer(text)):
-        start, end = match.span()
-        if count >= MAX_JUDGED:
-            yield start, end, match.group()
-            continue
-        octets = [int(part) for part in match.group().split(".")]
-        # The network N.0.0.0 is no host; it is how browsers freeze the version in their User-Agent.
-        if max(octets) <= 255 and octets[1:] != [0, 0, 0] and not _is_version(text, start, end):
-            yield start, end, ".".join(map(str, octets))
+def _ipv4s(text: str) -> Iterator[Candidate]:
+    return judged(_IPV4, text, _host)
+
+
+def _host(match: re.Match[str]) -> str | None:
+    octets = [int(part) for part in match.group().split(".")]
+    # The network N.0.0.0 is no host; it is how browsers freeze the version in their User-Agent.
+    if max(octets) > 255 or octets[1:] == [0, 0, 0] or _is_version(match.string, *match.span()):
+        return None
+    return ".".join(map(str, octets))
 
 
 def _is_version(text: str, start: int, end: int) -> bool:
@@ -56,20 +56,16 @@ def _is_version(text: str, start: int, end: int) -> bool:
     return _LIST_OF_VERSIONS.search(before) is not None and not _HOST_WORD.search(before)
 
 
-def _ipv6s(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_IPV6.finditer(text) if text.count(":") >= 2 else ()):
+def _ipv6s(text: str) -> Iterator[Candidate]:
+    for match in _IPV6.finditer(text) if text.count(":") >= 2 else ():
         start, end = match.span()
         if match.group().count(":") < 2 or (end - start > _LONGEST_IPV6 + 2 and "::" not in match.group()[:_LONGEST_IPV6]):
-            continue
-        if count >= MAX_JUDGED:
-            yield start, end, match.group()
-            continue
-        found = _ipv6(text, start, end)
-        if found:
-            yield found
+            yield start, end, None
+        else:
+            yield _ipv6(text, start, end) or (start, end, None)
 
 
-def _ipv6(text: str, start: int, end: int) -> Span | None:
+def _ipv6(text: str, start: int, end: int) -> Candidate | None:
     # Punctuation of the sentence may be caught at either end; a double colon there belongs to the address.
     while end > start and (text[end - 1] == "." or (text[end - 1] == ":" and text[end - 2 : end - 1] != ":")):
         end -= 1
@@ -96,23 +92,20 @@ def _ipv6(text: str, start: int, end: int) -> Span | None:
     return start, end, str(parsed)
 
 
-def _macs(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_MAC.finditer(text)):
-        written = match.group()
-        digits = re.sub(r"[:.\-]", "", written).lower()
-        if count < MAX_JUDGED:
-            lettered = any(char.isalpha() for char in digits)
-            # Twelve plain digits with dots are an amount, and with dashes a date and time, unless a maker's zeros begin them.
-            if digits in _NOBODY or not (lettered or ":" in written or (digits[0] == "0" and "-" in written)):
-                continue
-            if (
-                ":" in written
-                and not lettered
-                and digits[:2] != "00"
-                and all(int(digits[i : i + 2]) < 60 for i in (0, 2, 4, 6, 8, 10))
-            ):
-                continue
-        yield match.start(), match.end(), digits
+def _macs(text: str) -> Iterator[Candidate]:
+    return judged(_MAC, text, _maker)
+
+
+def _maker(match: re.Match[str]) -> str | None:
+    written = match.group()
+    digits = re.sub(r"[:.\-]", "", written).lower()
+    lettered = any(char.isalpha() for char in digits)
+    # Twelve plain digits with dots are an amount, and with dashes a date and time, unless a maker's zeros begin them.
+    if digits in _NOBODY or not (lettered or ":" in written or (digits[0] == "0" and "-" in written)):
+        return None
+    if ":" in written and not lettered and digits[:2] != "00" and all(int(digits[i : i + 2]) < 60 for i in range(0, 12, 2)):
+        return None
+    return digits
 
 
 def _is_word(char: str) -> bool:
