@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from policies.detect.checksums import luhn
 from policies.detect.context import is_bar_code
@@ -45,6 +45,7 @@ _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4,
 _RUN = re.compile(r"[0-9]+(?:[ ._\-/]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
 _MAX_GROUPS = 19
+_AHEAD = 100
 
 
 def _lengths_by_prefix() -> list[frozenset[int]]:
@@ -71,9 +72,14 @@ def card_spans(text: str) -> Iterator[Candidate]:
     for run in _RUN.finditer(text):
         if run.end() - run.start() < 13:
             continue
-        groups = [match.span() for match in _GROUP.finditer(text, run.start(), run.end())]
+        groups: list[tuple[int, int]] = []
+        rest = _GROUP.finditer(text, run.start(), run.end())
         first = 0
-        while first < len(groups):
+        while True:
+            if len(groups) - first <= _MAX_GROUPS:
+                groups += [match.span() for match in islice(rest, _AHEAD)]
+            if first >= len(groups):
+                break
             taken = _longest(text, groups, first)
             start, end = groups[first][0], groups[first + max(taken, 1) - 1][1]
             yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken]) if taken else None

@@ -6,6 +6,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+import re2
+
 from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Candidate, Form, judged
 from policies.model import Detector
 
@@ -13,13 +15,19 @@ _IPV4 = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9]
 # Maximal runs: the first part is bounded and the second cannot fail, so this is linear.
 _IPV6 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+")
 _LONGEST_IPV6 = 45
-_VERSION_BEFORE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:v|ver|vers|version|versions|rev|revision|build|release|rel|section|sect|sec|chapter|clause|paragraph|para|figure|fig|"
+_VERSION_WORDS = (
+    r"v|ver|vers|version|versions|rev|revision|build|release|rel|section|sect|sec|chapter|clause|paragraph|para|figure|fig|"
     r"table|appendix|article|kernel|firmware|fw|driver|assembly|fileversion|productversion|sdk|patch|upgraded? to|updated? to|"
-    r"downgraded? to|oid|§)[ ]?[\"'`]?[ .:=_\-/]{0,3}[\"'`(]?v?$"
+    r"downgraded? to|oid|§"
 )
+_VERSION_ENDS = (" to", *(word for word in _VERSION_WORDS.split("|") if not word.endswith(" to")))
+# The longest word and what may follow it, and more than a letter before.
+_VERSION_LENGTH = 28
+# By RE2, which reads what must stand at the end from there backwards.
+_VERSION_BEFORE = re2.compile(rf"(?i)(?:^|[^a-z])(?:{_VERSION_WORDS})[ ]?[\"'`]?[ .:=_\-/]{{0,3}}[\"'`(]?v?$")
 # A product of a User-Agent (RFC 9110, section 10.1.5) just before a slash, or a word that a package's version follows.
 _PRODUCT_BEFORE = re.compile(r"(?:^|[^\w/.@\-])[A-Za-z][A-Za-z0-9+_\-]*/$|\.[A-Z][A-Za-z]+/$|(?:==|>=|<=|~=|\^|~> ?|@)$")
+_PRODUCT_ENDS = ("/", "=", "^", "@", "~>", "~> ")
 _VERSION_AFTER = re.compile(
     r"(?i)[-_.+](?:alpha|beta|rc|snapshot|dev|final|release|ga|tar|zip|whl|jar|dll|exe|deb|rpm|msi|dmg|pkg|apk|amd64|x86|x64|arm|linux|win|el[0-9]|[a-z]+\.(?:rpm|deb|jar|whl|zip|tar))"
 )
@@ -49,10 +57,14 @@ def _is_version(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 64) : start]
     if _VERSION_AFTER.match(text, end, end + 24):
         return True
-    if _PRODUCT_BEFORE.search(before) and not before.endswith("//"):
+    # The quick looks are at what each pattern must have; most numbers stand after nothing of the kind.
+    if before.endswith(_PRODUCT_ENDS) and _PRODUCT_BEFORE.search(before) and not before.endswith("//"):
         return not _HOST_WORD.search(before[-16:])
-    if _VERSION_BEFORE.search(before):
+    lowered = before.lower()
+    if lowered.rstrip(" \"'`.:=_-/(").endswith(_VERSION_ENDS) and _VERSION_BEFORE.search(before[-_VERSION_LENGTH:]):
         return True
+    if "version" not in lowered and "release" not in lowered and "build" not in lowered:
+        return False
     return _LIST_OF_VERSIONS.search(before) is not None and not _HOST_WORD.search(before)
 
 
