@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
 
 from policies.model import Detector, Reason, Sensitivity
 
@@ -82,16 +82,19 @@ Candidate: TypeAlias = tuple[int, int, str | None]
 """Start, end, and canonical form; None where a validator says that it is nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One piece of personal data in a text: half-open span in characters, its canonical form for a pseudonym, and
     how sure the detector is, from 0 to 1."""
 
     detector: Detector
     start: int
     end: int
-    canonical: str = field(repr=False)
+    canonical: str
     confidence: float = 1.0
+
+    def __repr__(self) -> str:
+        """Without the value."""
+        return f"Finding({self.detector}, {self.start}, {self.end}, {self.confidence})"
 
 
 @dataclass(frozen=True, slots=True)

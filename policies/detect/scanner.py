@@ -31,7 +31,7 @@ _MAX_KEPT_TEXT = 512
 _PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
 # Placeholders and short words: nothing that a second look could find, unless a word among them stands for ``@``.
 _WORD = "|".join((*map(re.escape, PLACEHOLDERS.values()), "[A-Za-z']{1,14}"))
-_AT_REST = re2.compile(rf"(?:(?:{_WORD})[ ,.!?;:\n]+)*(?:{_WORD})?[.!?]?")
+_AT_REST = re.compile(rf"(?:(?>{_WORD})[ ,.!?;:\n]++)*+(?>{_WORD})?[.!?]?")
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
@@ -111,6 +111,8 @@ class Scanner:
         raise ValueError("a text keeps showing new findings")
 
     def _first_showing(self, text: str, name: str, verdict: Verdict) -> tuple[str, list[Finding]]:
+        if not verdict.wrapped and text.isascii():
+            return text, self._found(text, name, verdict)
         for form in plain_forms(text, verdict.wrapped):
             known = verdict if form is text else self.suspicion.of(form)
             found = self._found(form, name, known)
@@ -223,6 +225,8 @@ def _globs(globs: Sequence[str]) -> re2._Regexp:
 
 
 def _replaced(text: str, found: Sequence[Finding], replacement: Callable[[Finding], str]) -> str:
+    if len(found) == 1:
+        return f"{text[: found[0].start]}{replacement(found[0])}{text[found[0].end :]}"
     parts: list[str] = []
     position = 0
     for one in found:
