@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 from urllib.parse import unquote
@@ -66,16 +67,38 @@ _LOOKALIKES = str.maketrans(
 _ASCII_NEAR = re.compile(r"[A-Za-z]")
 
 
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+
+
 @cache
-def _pile() -> re.Pattern[str]:
-    """More marks on one letter than any language puts there (UAX #15, section 13: thirty)."""
-    marks = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(char))
-    return re.compile(f"([{marks}]{{30}})[{marks}]+")
+def _pile(last: int) -> re.Pattern[str]:
+    """More marks on one letter than any language puts there (UAX #15, section 13: thirty). A class within the first
+    plane is a table for the engine, and one beyond it a list, which is read for every character."""
+    marks = "".join(char for char in map(chr, range(0x300, last)) if unicodedata.combining(char))
+    # The first of them stands alone so that the engine skips to it.
+    return re.compile(f"[{marks}][{marks}]{{30,}}")
 
 
 def _normal(form: Literal["NFKC", "NFKD"], text: str) -> str:
     """The text in a normal form. Marks beyond the thirtieth go first: sorting them takes the square of their number."""
-    return unicodedata.normalize(form, _pile().sub(r"\1", text) if len(text) > 60 else text)
+    if len(text) > 60:
+        text = _pile(0x1F000 if _BEYOND.search(text) else 0x10000).sub(_thirty, text)
+    return unicodedata.normalize(form, text)
+
+
+def _thirty(match: re.Match[str]) -> str:
+    return match.group()[:30]
+
+
+def _translated(text: str, table: Mapping[int, str | None]) -> str:
+    """``text.translate(table)``. A long text of few characters is quicker with one replacement for each of them."""
+    if len(text) > 256:
+        affected = [char for char in set(text) if ord(char) in table]
+        if len(affected) <= 32:
+            for char in affected:
+                text = text.replace(char, table[ord(char)] or "")
+            return text
+    return text.translate(table)
 
 
 def needs_folding(text: str) -> bool:
@@ -99,24 +122,24 @@ def fold(text: str) -> str:
     ASCII (UAX #15, UTS #39 and #46 in spirit)."""
     if not needs_folding(text):
         return text
-    return skeleton(_normal("NFKC", text).translate(_table()))
+    return skeleton(_translated(_normal("NFKC", text), _table()))
 
 
 def folded_name(name: str) -> str:
     """The form in which property and event names are compared: folded and casefolded."""
     if name.isascii():
         return (name if name.isprintable() else name.translate(_UNSEEN)).strip().lower()
-    bare = _normal("NFKD", name).translate(_UNSEEN)
+    bare = _translated(_normal("NFKD", name), _UNSEEN)
     plain = fold(bare)
     if _ASCII_NEAR.search(plain):
         # A name is one word for this purpose: a foreign letter between underscores is no word of its own.
         plain = plain.translate(_LOOKALIKES)
-    return _normal("NFKC", plain.casefold().translate(_UNSEEN)).strip()
+    return _normal("NFKC", _translated(plain.casefold(), _UNSEEN)).strip()
 
 
 # What nobody sees in a name and `fold` leaves, because in a value it may mean something: control characters, what the
 # wire puts in place of NUL, a blank that is no space, and marks over and through Latin letters.
-_UNSEEN = dict.fromkeys(
+_UNSEEN: dict[int, None] = dict.fromkeys(
     [
         *(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc" and not 9 <= code <= 13),
         *(*range(0x300, 0x370), *range(0x1AB0, 0x1B00), *range(0x1DC0, 0x1E00), *range(0x20D0, 0x2100), *range(0xFE20, 0xFE30)),
@@ -135,7 +158,8 @@ def worded_name(name: str) -> str:
     ``user email``."""
     if name.isascii() and name.islower() and not (" " in name or "-" in name or "__" in name):
         return name
-    return _BETWEEN_WORDS.sub("_", folded_name(_HUMP.sub("_", fold(name))))
+    plain = fold(name)
+    return _BETWEEN_WORDS.sub("_", folded_name(plain if plain == plain.lower() else _HUMP.sub("_", plain)))
 
 
 def joined_name(folded: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from policies.detect.checksums import luhn
 from policies.detect.context import is_bar_code
-from policies.detect.kinds import MAX_JUDGED, Form, Span
+from policies.detect.kinds import Candidate, Form
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
@@ -45,6 +45,7 @@ _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4,
 _RUN = re.compile(r"[0-9]+(?:[ ._\-/]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
 _MAX_GROUPS = 19
+_AHEAD = 100
 
 
 def _lengths_by_prefix() -> list[frozenset[int]]:
@@ -65,25 +66,27 @@ def is_card(digits: str) -> bool:
     return len(digits) >= 13 and len(digits) in _LENGTHS[int(digits[:4])] and luhn(digits)
 
 
-def card_spans(text: str) -> Iterator[Span]:
+def card_spans(text: str) -> Iterator[Candidate]:
     """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores
-    inside."""
-    count = 0
+    inside; without digits what might have begun one."""
     for run in _RUN.finditer(text):
         if run.end() - run.start() < 13:
             continue
-        groups = [match.span() for match in _GROUP.finditer(text, run.start(), run.end())]
+        groups: list[tuple[int, int]] = []
+        rest = _GROUP.finditer(text, run.start(), run.end())
         first = 0
-        while first < len(groups):
-            count += 1
-            taken = _longest(text, groups, first, count)
-            if taken:
-                start, end = groups[first][0], groups[first + taken - 1][1]
-                yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken])
+        while True:
+            if len(groups) - first <= _MAX_GROUPS:
+                groups += [match.span() for match in islice(rest, _AHEAD)]
+            if first >= len(groups):
+                break
+            taken = _longest(text, groups, first)
+            start, end = groups[first][0], groups[first + max(taken, 1) - 1][1]
+            yield start, end, "".join(text[a:b] for a, b in groups[first : first + taken]) if taken else None
             first += taken or 1
 
 
-def _longest(text: str, groups: list[tuple[int, int]], first: int, count: int) -> int:
+def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
     """How many groups from ``first`` on make one card: the longest that does, or 0."""
     begin = groups[first][0]
     # The digits after a decimal point are no card, however many they are.
@@ -97,7 +100,7 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int, count: int) -
             continue
         digits = "".join(text[a:b] for a, b in groups[first : first + taken])
         end = groups[first + taken - 1][1]
-        if count >= MAX_JUDGED or (is_card(digits) and not in_hexadecimal(text, begin, end) and not is_bar_code(text, begin)):
+        if is_card(digits) and not in_hexadecimal(text, begin, end) and not is_bar_code(text, begin):
             return taken
     return 0
 

@@ -7,11 +7,13 @@ import html
 import re
 from collections.abc import Iterator
 
+import re2
+
 from policies.text import views
 
 _ESCAPE = re.compile(r"\\u\{([0-9A-Fa-f]{2,6})\}|\\[uU](?:0000)?([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})")
 _QUAD = "[I-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][0-9A-Za-z+/_\\-]"
-_TRACE = re.compile(f"(?:{_QUAD}){{4}}")
+_TRACE = re2.compile(f"(?:{_QUAD}){{4}}")
 _TOKEN = re.compile(r"(?<![0-9A-Za-z+/_\-])[0-9A-Za-z+/_\-]{16,}={0,2}")
 _LONGEST_TOKEN = 1 << 20
 

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from policies.detect.kinds import MAX_JUDGED, Form, Span
+from policies.detect.kinds import Candidate, Form
 from policies.model import Detector
 from policies.text import views
 
@@ -87,46 +87,47 @@ _SPELLED_DOMAIN = re.compile(
     rf"(?i)[a-z0-9][a-z0-9\-]{{0,62}}(?:{_DOT}[a-z0-9][a-z0-9\-]{{0,62}}){{0,6}}{_DOT}[a-z]{{2,24}}(?![a-z0-9])"
 )
 _SPELLED_LOCAL_BACKWARDS = re.compile(r"(?i)[\w%+\-]{1,64}(?:(?:\.|[ ]{1,2}tod[ ]{1,2}|[)\]}>]tod[(\[{<])[\w%+\-]{1,64}){0,5}")
+_LONGEST_LOCAL = 64
 _A_DOT_WORD = re.compile(r"(?i)[(\[{<] ?(?:dot|\.) ?[)\]}>]| dot ")
 
 
-def _plain(text: str) -> Iterator[Span]:
-    for count, mark in enumerate(_MARK.finditer(text)):
+def _plain(text: str) -> Iterator[Candidate]:
+    for mark in _MARK.finditer(text):
         domain = _DOMAIN.match(text, mark.end())
-        if domain is None:
-            continue
-        local = _LOCAL_BACKWARDS.match(text[max(0, mark.start() - 64) : mark.start()][::-1])
-        if local is None:
+        first = max(0, mark.start() - _LONGEST_LOCAL)
+        local = _LOCAL_BACKWARDS.match(text[first : mark.start()][::-1]) if domain else None
+        if domain is None or local is None:
+            yield first, mark.end(), None
             continue
         name = local.group()[::-1].lstrip(".'*~^`-%+$")
         start = mark.start() - len(name)
-        if count >= MAX_JUDGED:
-            yield start, domain.end(), text[start : domain.end()]
-        elif name and domain.group(1).lower() not in _FILES and name != "git":
+        if name and domain.group(1).lower() not in _FILES and name != "git":
             written = text[start : domain.end()]
             ordinary = mark.group() == "@" and "%" not in written
             yield start, domain.end(), written if ordinary else _decoded(written)
+        else:
+            yield first, domain.end(), None
 
 
 def _decoded(written: str) -> str:
     return views(html.unescape(written.replace("\\u0040", "@")))[-1]
 
 
-def _spelled(text: str) -> Iterator[Span]:
-    for count, mark in enumerate(_SPELLED_AT.finditer(text)):
+def _spelled(text: str) -> Iterator[Candidate]:
+    for mark in _SPELLED_AT.finditer(text):
+        first = max(0, mark.start() - _LONGEST_LOCAL)
         domain = _SPELLED_DOMAIN.match(text, mark.end())
-        if domain is None:
-            continue
         bare = mark.group().strip() in ("at", "AT", "At", "@")
-        if bare and not _A_DOT_WORD.search(domain.group()):
+        if domain is None or (bare and not _A_DOT_WORD.search(domain.group())):
+            yield first, mark.end(), None
             continue
-        local = _SPELLED_LOCAL_BACKWARDS.match(text[max(0, mark.start() - 64) : mark.start()][::-1])
+        local = _SPELLED_LOCAL_BACKWARDS.match(text[first : mark.start()][::-1])
         if local is None:
+            yield first, domain.end(), None
             continue
         start = mark.start() - len(local.group())
         name = _spelled_out(local.group()[::-1])
-        address = f"{name}@{_spelled_out(domain.group())}"
-        yield start, domain.end(), text[start : domain.end()] if count >= MAX_JUDGED else address
+        yield start, domain.end(), f"{name}@{_spelled_out(domain.group())}"
 
 
 def _spelled_out(text: str) -> str:

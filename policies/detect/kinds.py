@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
 
 from policies.model import Detector, Reason, Sensitivity
 
@@ -71,30 +71,38 @@ NOT_BEFORE: Final = r"(?![0-9A-Za-z])"
 """The same as ``END`` for exact patterns."""
 
 MAX_JUDGED: Final = 1_000
-"""How many candidates of one form are judged in one text. A text with more is no ordinary text: the rest of its
-candidates then count as findings, so that flooding the gate neither stalls it nor slips anything through."""
+"""How many candidates of all forms together are judged in one text, beyond its first ``ALWAYS_JUDGED`` characters; one
+that is found counts as five. A text with more is no ordinary text: from the first candidate that is not judged it is one finding to its end, so that
+flooding the gate neither stalls it nor slips anything through."""
 
-Span: TypeAlias = tuple[int, int, str]
-"""Start, end, and canonical form."""
+ALWAYS_JUDGED: Final = 2_048
+"""How many characters of a text are judged however many candidates they hold."""
+
+Candidate: TypeAlias = tuple[int, int, str | None]
+"""Start, end, and canonical form; None where a validator says that it is nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One piece of personal data in a text: half-open span in characters, its canonical form for a pseudonym, and
     how sure the detector is, from 0 to 1."""
 
     detector: Detector
     start: int
     end: int
-    canonical: str = field(repr=False)
+    canonical: str
     confidence: float = 1.0
+
+    def __repr__(self) -> str:
+        """Without the value."""
+        return f"Finding({self.detector}, {self.start}, {self.end}, {self.confidence})"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """One way in which personal data is written.
 
-    ``find`` yields the spans in a text that pass the validators. ``pattern`` is what such a text must contain,
+    ``find`` yields what in a text has the form, judged by its validators, from left to right: nothing that comes later
+    begins before something that came earlier. ``others`` do the same with other patterns. ``pattern`` is what such a text must contain,
     as RE2 over the bytes of the text or of its JSON form: it may match more and never
     less; empty when only words and names can tell. A span is trusted
     as far as ``alone``, and as far as ``beside`` when one of ``words`` stands near or in the name of the property
@@ -105,7 +113,7 @@ class Form:
     """
 
     detector: Detector
-    find: Callable[[str], Iterable[Span]]
+    find: Callable[[str], Iterable[Candidate]]
     pattern: str
     alone: float = 0.95
     words: tuple[str, ...] = ()
@@ -114,14 +122,13 @@ class Form:
     sole: bool = True
     closer: bool = False
     lettered: bool = False
+    others: tuple[Callable[[str], Iterable[Candidate]], ...] = ()
 
 
-def judged(pattern: re.Pattern[str], text: str, judge: Callable[[re.Match[str]], str | None]) -> Iterator[Span]:
-    """Every match whose canonical form ``judge`` gives; past ``MAX_JUDGED`` matches every match as it is."""
-    for count, match in enumerate(pattern.finditer(text)):
-        canonical = match.group() if count >= MAX_JUDGED else judge(match)
-        if canonical is not None:
-            yield match.start(), match.end(), canonical
+def judged(pattern: re.Pattern[str], text: str, judge: Callable[[re.Match[str]], str | None]) -> Iterator[Candidate]:
+    """Every match, with the canonical form that ``judge`` gives."""
+    for match in pattern.finditer(text):
+        yield match.start(), match.end(), judge(match)
 
 
 def digits_of(text: str) -> str:

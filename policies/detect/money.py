@@ -9,7 +9,7 @@ from itertools import groupby
 
 from policies.detect.checksums import mod_97
 from policies.detect.keccak import keccak_256
-from policies.detect.kinds import BEGIN, END, MAX_JUDGED, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
+from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Candidate, Form, digits_of, judged
 from policies.model import Detector
 
 # The structure of each country's account, from the ISO 13616 registry: one letter for each character, n a digit,
@@ -61,14 +61,15 @@ _ACCOUNTS = {
 }
 
 
-def _ibans(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_IBAN.finditer(text)):
+def _ibans(text: str) -> Iterator[Candidate]:
+    for match in _IBAN.finditer(text):
         structure = _ACCOUNTS.get(text[match.start() : match.start() + 2].upper())
         whole = structure.match(text, match.start() + 2) if structure else None
-        if whole is not None:
-            account = digits_of(text[match.start() : whole.end()])
-            if count >= MAX_JUDGED or mod_97(account):
-                yield match.start(), whole.end(), account
+        if whole is None:
+            yield match.start(), match.end(), None
+            continue
+        account = digits_of(text[match.start() : whole.end()])
+        yield match.start(), whole.end(), account if mod_97(account) else None
 
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -122,19 +123,22 @@ def is_mixed_ethereum_address(text: str) -> bool:
     return all(char.isdigit() or char.isupper() == (nibble > "7") for char, nibble in zip(address, digest, strict=False))
 
 
-def _bitcoins(text: str) -> Iterator[Span]:
-    yield from judged(_BASE58, text, lambda match: match.group() if is_base58_address(match.group()) else None)
-    yield from judged(_BECH32, text, lambda match: match.group().lower() if is_bech32_address(match.group()) else None)
+def _base58(text: str) -> Iterator[Candidate]:
+    return judged(_BASE58, text, lambda match: match.group() if is_base58_address(match.group()) else None)
 
 
-def _ethereum(text: str) -> Iterator[Span]:
+def _bech32(text: str) -> Iterator[Candidate]:
+    return judged(_BECH32, text, lambda match: match.group().lower() if is_bech32_address(match.group()) else None)
+
+
+def _ethereum(text: str) -> Iterator[Candidate]:
     for count, match in enumerate(_ETHEREUM.finditer(text)):
         # A hash costs a millisecond here, so only a few are computed.
-        if count >= _MAX_HASHED or is_mixed_ethereum_address(match.group()):
-            yield match.start(), match.end(), match.group().lower()
+        sure = count >= _MAX_HASHED or is_mixed_ethereum_address(match.group())
+        yield match.start(), match.end(), match.group().lower() if sure else None
 
 
-def _any_ethereum(text: str) -> Iterator[Span]:
+def _any_ethereum(text: str) -> Iterator[Candidate]:
     return ((match.start(), match.end(), match.group().lower()) for match in _ETHEREUM.finditer(text))
 
 
@@ -158,9 +162,10 @@ MONEY_FORMS = (
     Form(Detector.IBAN, _ibans, f"{BEGIN}(?:{_pattern(11)})", 0.99),
     Form(
         Detector.CRYPTO_ADDRESS,
-        _bitcoins,
+        _base58,
         rf"{BEGIN}(?:{_BASE58_START}[1-9A-HJ-NP-Za-km-z]{{9,33}}{END}|(?i:bc1|ltc1|tb1)[02-9ac-hj-np-zAC-HJ-NP-Z]{{11}})",
         0.97,
+        others=(_bech32,),
     ),
     Form(Detector.CRYPTO_ADDRESS, _ethereum, rf"{BEGIN}0x[0-9a-fA-F]{{40}}{END}", 0.9),
     Form(Detector.CRYPTO_ADDRESS, _any_ethereum, rf"{BEGIN}0x[0-9a-fA-F]{{40}}{END}", 0.4, _WORDS, 0.8),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from policies.detect.checksums import is_day, luhn, mod_11_10, verhoeff, weighted
-from policies.detect.kinds import BEGIN, DIGITS, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
+from policies.detect.kinds import BEGIN, DIGITS, END, NOT_AFTER, NOT_BEFORE, Candidate, Form, digits_of, judged
 from policies.model import Detector
 
 _DNI = "TRWAGMYFPDXBNJZSQVHLCKE"
@@ -198,7 +198,7 @@ def _always(_: str) -> bool:
     return True
 
 
-def _spans(pattern: re.Pattern[str], valid: Callable[[str], bool], text: str) -> Iterator[Span]:
+def _spans(pattern: re.Pattern[str], valid: Callable[[str], bool], text: str) -> Iterator[Candidate]:
     def judge(match: re.Match[str]) -> str | None:
         digits = digits_of(match.group())
         return digits if valid(digits) else None

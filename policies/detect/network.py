@@ -6,20 +6,28 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from policies.detect.kinds import BEGIN, MAX_JUDGED, NOT_AFTER, NOT_BEFORE, Form, Span
+import re2
+
+from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Candidate, Form, judged
 from policies.model import Detector
 
 _IPV4 = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])(?!\.[0-9])")
 # Maximal runs: the first part is bounded and the second cannot fail, so this is linear.
 _IPV6 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+")
 _LONGEST_IPV6 = 45
-_VERSION_BEFORE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:v|ver|vers|version|versions|rev|revision|build|release|rel|section|sect|sec|chapter|clause|paragraph|para|figure|fig|"
+_VERSION_WORDS = (
+    r"v|ver|vers|version|versions|rev|revision|build|release|rel|section|sect|sec|chapter|clause|paragraph|para|figure|fig|"
     r"table|appendix|article|kernel|firmware|fw|driver|assembly|fileversion|productversion|sdk|patch|upgraded? to|updated? to|"
-    r"downgraded? to|oid|§)[ ]?[\"'`]?[ .:=_\-/]{0,3}[\"'`(]?v?$"
+    r"downgraded? to|oid|§"
 )
+_VERSION_ENDS = (" to", *(word for word in _VERSION_WORDS.split("|") if not word.endswith(" to")))
+# The longest word and what may follow it, and more than a letter before.
+_VERSION_LENGTH = 28
+# By RE2, which reads what must stand at the end from there backwards.
+_VERSION_BEFORE = re2.compile(rf"(?i)(?:^|[^a-z])(?:{_VERSION_WORDS})[ ]?[\"'`]?[ .:=_\-/]{{0,3}}[\"'`(]?v?$")
 # A product of a User-Agent (RFC 9110, section 10.1.5) just before a slash, or a word that a package's version follows.
 _PRODUCT_BEFORE = re.compile(r"(?:^|[^\w/.@\-])[A-Za-z][A-Za-z0-9+_\-]*/$|\.[A-Z][A-Za-z]+/$|(?:==|>=|<=|~=|\^|~> ?|@)$")
+_PRODUCT_ENDS = ("/", "=", "^", "@", "~>", "~> ")
 _VERSION_AFTER = re.compile(
     r"(?i)[-_.+](?:alpha|beta|rc|snapshot|dev|final|release|ga|tar|zip|whl|jar|dll|exe|deb|rpm|msi|dmg|pkg|apk|amd64|x86|x64|arm|linux|win|el[0-9]|[a-z]+\.(?:rpm|deb|jar|whl|zip|tar))"
 )
@@ -32,16 +40,16 @@ _MAC = re.compile(
 _NOBODY = frozenset({"000000000000", "ffffffffffff"})
 
 
-def _ipv4s(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_IPV4.finditer(text)):
-        start, end = match.span()
-        if count >= MAX_JUDGED:
-            yield start, end, match.group()
-            continue
-        octets = [int(part) for part in match.group().split(".")]
-        # The network N.0.0.0 is no host; it is how browsers freeze the version in their User-Agent.
-        if max(octets) <= 255 and octets[1:] != [0, 0, 0] and not _is_version(text, start, end):
-            yield start, end, ".".join(map(str, octets))
+def _ipv4s(text: str) -> Iterator[Candidate]:
+    return judged(_IPV4, text, _host)
+
+
+def _host(match: re.Match[str]) -> str | None:
+    octets = [int(part) for part in match.group().split(".")]
+    # The network N.0.0.0 is no host; it is how browsers freeze the version in their User-Agent.
+    if max(octets) > 255 or octets[1:] == [0, 0, 0] or _is_version(match.string, *match.span()):
+        return None
+    return ".".join(map(str, octets))
 
 
 def _is_version(text: str, start: int, end: int) -> bool:
@@ -49,27 +57,27 @@ def _is_version(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 64) : start]
     if _VERSION_AFTER.match(text, end, end + 24):
         return True
-    if _PRODUCT_BEFORE.search(before) and not before.endswith("//"):
+    # The quick looks are at what each pattern must have; most numbers stand after nothing of the kind.
+    if before.endswith(_PRODUCT_ENDS) and _PRODUCT_BEFORE.search(before) and not before.endswith("//"):
         return not _HOST_WORD.search(before[-16:])
-    if _VERSION_BEFORE.search(before):
+    lowered = before.lower()
+    if lowered.rstrip(" \"'`.:=_-/(").endswith(_VERSION_ENDS) and _VERSION_BEFORE.search(before[-_VERSION_LENGTH:]):
         return True
+    if "version" not in lowered and "release" not in lowered and "build" not in lowered:
+        return False
     return _LIST_OF_VERSIONS.search(before) is not None and not _HOST_WORD.search(before)
 
 
-def _ipv6s(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_IPV6.finditer(text) if text.count(":") >= 2 else ()):
+def _ipv6s(text: str) -> Iterator[Candidate]:
+    for match in _IPV6.finditer(text) if text.count(":") >= 2 else ():
         start, end = match.span()
         if match.group().count(":") < 2 or (end - start > _LONGEST_IPV6 + 2 and "::" not in match.group()[:_LONGEST_IPV6]):
-            continue
-        if count >= MAX_JUDGED:
-            yield start, end, match.group()
-            continue
-        found = _ipv6(text, start, end)
-        if found:
-            yield found
+            yield start, end, None
+        else:
+            yield _ipv6(text, start, end) or (start, end, None)
 
 
-def _ipv6(text: str, start: int, end: int) -> Span | None:
+def _ipv6(text: str, start: int, end: int) -> Candidate | None:
     # Punctuation of the sentence may be caught at either end; a double colon there belongs to the address.
     while end > start and (text[end - 1] == "." or (text[end - 1] == ":" and text[end - 2 : end - 1] != ":")):
         end -= 1
@@ -96,23 +104,20 @@ def _ipv6(text: str, start: int, end: int) -> Span | None:
     return start, end, str(parsed)
 
 
-def _macs(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_MAC.finditer(text)):
-        written = match.group()
-        digits = re.sub(r"[:.\-]", "", written).lower()
-        if count < MAX_JUDGED:
-            lettered = any(char.isalpha() for char in digits)
-            # Twelve plain digits with dots are an amount, and with dashes a date and time, unless a maker's zeros begin them.
-            if digits in _NOBODY or not (lettered or ":" in written or (digits[0] == "0" and "-" in written)):
-                continue
-            if (
-                ":" in written
-                and not lettered
-                and digits[:2] != "00"
-                and all(int(digits[i : i + 2]) < 60 for i in (0, 2, 4, 6, 8, 10))
-            ):
-                continue
-        yield match.start(), match.end(), digits
+def _macs(text: str) -> Iterator[Candidate]:
+    return judged(_MAC, text, _maker)
+
+
+def _maker(match: re.Match[str]) -> str | None:
+    written = match.group()
+    digits = re.sub(r"[:.\-]", "", written).lower()
+    lettered = any(char.isalpha() for char in digits)
+    # Twelve plain digits with dots are an amount, and with dashes a date and time, unless a maker's zeros begin them.
+    if digits in _NOBODY or not (lettered or ":" in written or (digits[0] == "0" and "-" in written)):
+        return None
+    if ":" in written and not lettered and digits[:2] != "00" and all(int(digits[i : i + 2]) < 60 for i in range(0, 12, 2)):
+        return None
+    return digits
 
 
 def _is_word(char: str) -> bool:

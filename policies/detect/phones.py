@@ -17,7 +17,7 @@ import phonenumbers
 
 from policies.detect.context import is_something_else
 from policies.detect.cover import Cover
-from policies.detect.kinds import BEGIN, DIGITS, END, MAX_JUDGED, Form, Span
+from policies.detect.kinds import BEGIN, DIGITS, END, Candidate, Form, judged
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
@@ -185,17 +185,15 @@ class PhoneReader:
             parts.append(rf"{re.escape(self._prefix)}\d{{0,8}}(?:{gap}\d){{1}}(?:[ .\-/()]{{0,3}}\d){{{max(least - 6, 1)}}}")
         return rf"(?:^|[^0-9])(?:{'|'.join(parts) or '(?:0)'})"
 
-    def with_sign(self, text: str) -> Iterator[Span]:
+    def with_sign(self, text: str) -> Iterator[Candidate]:
         """Numbers that begin with ``+`` and a country code."""
-        for count, match in enumerate(_INTERNATIONAL.finditer(text)):
-            found = self._with_sign(text, match.start(), match.end(), count)
-            if found:
-                yield found
+        for match in _INTERNATIONAL.finditer(text):
+            yield self._with_sign(text, match.start(), match.end())
 
-    def _with_sign(self, text: str, start: int, end: int, count: int) -> Span | None:
+    def _with_sign(self, text: str, start: int, end: int) -> Candidate:
         # ``+37.7749`` is a coordinate, not a number with a dot in it.
         if _DECIMAL.fullmatch(text[start:end]):
-            return None
+            return start, end, None
         stops = [one.end() for one in _GROUP.finditer(text, start, end)]
         if text[end : end + 1].isdigit():
             # The limit fell into another number behind this one.
@@ -203,39 +201,32 @@ class PhoneReader:
         for stop in reversed(stops):
             digits = _NOT_DIGIT.sub("", text[start:stop])
             if len(digits) < 8:
-                return None
-            canonical = f"+{digits}" if count >= MAX_JUDGED else international(digits)
+                break
+            canonical = international(digits)
             if canonical is not None:
                 return start, stop, canonical
-        return None
+        return start, end, None
 
-    def grouped(self, text: str) -> Iterator[Span]:
+    def grouped(self, text: str) -> Iterator[Candidate]:
         """National numbers in groups."""
         if self._code == _NANP_CODE:
-            for count, match in enumerate(_NANP.finditer(text)):
-                digits = _NOT_DIGIT.sub("", match.group())[-10:]
-                # Area codes that were never given out count too: people make numbers up, and the form says enough.
-                if count >= MAX_JUDGED or not (in_hexadecimal(text, *match.span()) or is_something_else(text, match.start())):
-                    yield match.start(), match.end(), f"+1{digits}"
+            yield from judged(_NANP, text, _american)
             return
         covered = Cover(text)
         for date in _DATE.finditer(text):
-            covered.take(*date.span())
-        count = 0
+            covered.guard(*date.span())
         for run in _GROUPED.finditer(text):
             groups = [one.span() for one in _GROUP.finditer(text, run.start(), run.end())]
             first = 0
             while first < len(groups):
-                count += 1
-                taken, canonical = self._longest(text, groups, first, count)
+                taken, canonical = self._longest(text, groups, first)
                 start, end = groups[first][0], groups[first + max(taken, 1) - 1][1]
-                if taken and covered.is_free(start, end):
-                    # An opening bracket belongs to the number: otherwise it would be left standing alone.
-                    opened = text[start - 1 : start] == "(" and ")" in text[start:end]
-                    yield start - opened, end, canonical
+                # An opening bracket belongs to the number: otherwise it would be left standing alone.
+                opened = text[start - 1 : start] == "(" and ")" in text[start:end]
+                yield start - opened, end, canonical if taken and covered.is_free(start, end) else None
                 first += taken or 1
 
-    def _longest(self, text: str, groups: list[tuple[int, int]], first: int, count: int) -> tuple[int, str]:
+    def _longest(self, text: str, groups: list[tuple[int, int]], first: int) -> tuple[int, str]:
         """How many groups from ``first`` on make one number: the most that do, or 0; and its E.164 form."""
         begin = groups[first][0]
         if text[begin - 1 : begin] == "+" or (text[begin - 2 : begin - 1].isdigit() and text[begin - 1 : begin] == ","):
@@ -257,24 +248,28 @@ class PhoneReader:
                 continue
             if not trunk and _is_amount(text, chosen):
                 continue
-            if count >= MAX_JUDGED or (self._valid.fullmatch(number) and not in_hexadecimal(text, begin, chosen[-1][1])):
+            if self._valid.fullmatch(number) and not in_hexadecimal(text, begin, chosen[-1][1]):
                 return taken, f"+{self._code}{number}"
         return 0, ""
 
-    def mobile(self, text: str) -> Iterator[Span]:
+    def mobile(self, text: str) -> Iterator[Candidate]:
         """Mobile numbers in one piece, with their trunk prefix."""
-        for count, match in enumerate(_BARE.finditer(text)):
-            if is_something_else(text, match.start()):
-                continue
-            if match.group().startswith(self._prefix) and (count >= MAX_JUDGED or self._mobile.fullmatch(match.group(), 1)):
-                yield match.start(), match.end(), self._canonical(match.group())
 
-    def bare(self, text: str) -> Iterator[Span]:
-        """Any number in one piece, national, or international without its sign."""
-        for count, match in enumerate(_BARE.finditer(text)):
+        def judge(match: re.Match[str]) -> str | None:
             digits = match.group()
-            if count >= MAX_JUDGED or (self._is_valid(digits) and not is_something_else(text, match.start())):
-                yield match.start(), match.end(), self._canonical(digits)
+            told = digits.startswith(self._prefix) and self._mobile.fullmatch(digits, 1)
+            return self._canonical(digits) if told and not is_something_else(text, match.start()) else None
+
+        return judged(_BARE, text, judge)
+
+    def bare(self, text: str) -> Iterator[Candidate]:
+        """Any number in one piece, national, or international without its sign."""
+
+        def judge(match: re.Match[str]) -> str | None:
+            digits = match.group()
+            return self._canonical(digits) if self._is_valid(digits) and not is_something_else(text, match.start()) else None
+
+        return judged(_BARE, text, judge)
 
     def _is_valid(self, digits: str) -> bool:
         number = digits.removeprefix(self._prefix)
@@ -297,13 +292,25 @@ def _is_amount(text: str, chosen: list[tuple[int, int]]) -> bool:
     ] in {"$", "€", "£", "¥"}
 
 
-def _dialled(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_DIALLED.finditer(text)):
-        digits = _NOT_DIGIT.sub("", match.group())
-        number = digits.removeprefix("011" if digits.startswith("011") else "00")
-        separated = len(digits) != len(match.group())
-        if count >= MAX_JUDGED or (_exists(number) and (separated or (digits[:2] == "00" and number[0] != "1"))):
-            yield match.start(), match.end(), international(number) or f"+{number}"
+def _american(match: re.Match[str]) -> str | None:
+    """The number in E.164. Area codes that were never given out count too: people make numbers up, and the form says
+    enough."""
+    if in_hexadecimal(match.string, *match.span()) or is_something_else(match.string, match.start()):
+        return None
+    return f"+1{_NOT_DIGIT.sub('', match.group())[-10:]}"
+
+
+def _dialled(text: str) -> Iterator[Candidate]:
+    return judged(_DIALLED, text, _abroad)
+
+
+def _abroad(match: re.Match[str]) -> str | None:
+    digits = _NOT_DIGIT.sub("", match.group())
+    number = digits.removeprefix("011" if digits.startswith("011") else "00")
+    separated = len(digits) != len(match.group())
+    if _exists(number) and (separated or (digits[:2] == "00" and number[0] != "1")):
+        return international(number) or f"+{number}"
+    return None
 
 
 def _exists(digits: str) -> bool:

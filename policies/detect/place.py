@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from policies.detect.checksums import is_day
-from policies.detect.kinds import Form, Span, judged
+from policies.detect.kinds import Candidate, Form, judged
 from policies.model import Detector
 
 _NUMBER = r"[+\-]?[0-9]{1,3}\.[0-9]{3,20}"
@@ -37,22 +38,20 @@ def _in_range(match: re.Match[str]) -> str | None:
     return None
 
 
-def _pairs(text: str) -> Iterator[Span]:
+def _pairs(text: str) -> Iterator[Candidate]:
     return judged(_PAIR, text, _in_range)
 
 
-def _marked(text: str) -> Iterator[Span]:
-    for pattern in (_MARKED, _LABELLED, _DEGREE_PAIR):
-        for start, end, canonical in judged(pattern, text, _precise):
-            match = pattern.match(text, start)
-            yield (match.start(1) if match else start), end, canonical
+def _marked(pattern: re.Pattern[str], text: str) -> Iterator[Candidate]:
+    for match in pattern.finditer(text):
+        yield match.start(1), match.end(), _precise(match)
 
 
 def _precise(match: re.Match[str]) -> str | None:
     return _in_range(match) if "." in match.group(1) and "." in match.group(2) else None
 
 
-def _sexagesimal(text: str) -> Iterator[Span]:
+def _sexagesimal(text: str) -> Iterator[Candidate]:
     return judged(_DMS, text, lambda match: match.group())
 
 
@@ -73,7 +72,7 @@ _DATE = re.compile(
 )
 
 
-def _dates(text: str) -> Iterator[Span]:
+def _dates(text: str) -> Iterator[Candidate]:
     return judged(_DATE, text, _date)
 
 
@@ -106,7 +105,7 @@ _BIRTH = ("born", "birth", "birthday", "birthdate", "birth date", "date of birth
           "narození", "születési", "nașterii", "γέννησης", "तारीख", "जन्म", "ngày sinh", "tanggal lahir", "lahir", "تاريخ الميلاد", "תאריך לידה", "народження")  # fmt: skip
 
 PLACE_FORMS = (
-    Form(Detector.COORDINATES, _marked, rf"(?i)(?:geo:|@|\bll=|\bq=|loc:|center=|destination=|daddr=|#map=[0-9]{{1,2}}/|lat(?:itude)?[\\\"'=: ]{{1,9}}){_DEGREES}\D|[0-9]\.[0-9]{{2,20}} ?(?:\xc2[\xb0\xba])? ?[NS]", 0.9),
+    Form(Detector.COORDINATES, partial(_marked, _MARKED), rf"(?i)(?:geo:|@|\bll=|\bq=|loc:|center=|destination=|daddr=|#map=[0-9]{{1,2}}/|lat(?:itude)?[\\\"'=: ]{{1,9}}){_DEGREES}\D|[0-9]\.[0-9]{{2,20}} ?(?:\xc2[\xb0\xba])? ?[NS]", 0.9, others=(partial(_marked, _LABELLED), partial(_marked, _DEGREE_PAIR))),
     Form(Detector.COORDINATES, _sexagesimal, r"[0-9] ?\xc2[\xb0\xba] ?[0-9]", 0.9),
     Form(Detector.COORDINATES, _pairs, r"[0-9]\.[0-9]{3,20}(?:\xc2\xb0)?[ ,;/|]{1,7}[+\-]?[0-9]{1,3}\.[0-9]{3}", 0.4, _PLACES, 0.85),
     Form(

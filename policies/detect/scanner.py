@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import re2
 
@@ -31,7 +31,7 @@ _MAX_KEPT_TEXT = 512
 _PLAIN = re.compile(r"[A-Za-z _.\-]{0,12}|[0-9A-Za-z]{0,6}")
 # Placeholders and short words: nothing that a second look could find, unless a word among them stands for ``@``.
 _WORD = "|".join((*map(re.escape, PLACEHOLDERS.values()), "[A-Za-z']{1,14}"))
-_AT_REST = re2.compile(rf"(?:(?:{_WORD})[ ,.!?;:\n]+)*(?:{_WORD})?[.!?]?")
+_AT_REST = re.compile(rf"(?:(?>{_WORD})[ ,.!?;:\n]++)*+(?>{_WORD})?[.!?]?")
 _VERSION = re2.compile(r"[vV]?\d+(?:\.\d+)+(?:[\-+.][0-9A-Za-z.\-+]*)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
@@ -111,6 +111,8 @@ class Scanner:
         raise ValueError("a text keeps showing new findings")
 
     def _first_showing(self, text: str, name: str, verdict: Verdict) -> tuple[str, list[Finding]]:
+        if not verdict.wrapped and text.isascii():
+            return text, self._found(text, name, verdict)
         for form in plain_forms(text, verdict.wrapped):
             known = verdict if form is text else self.suspicion.of(form)
             found = self._found(form, name, known)
@@ -135,40 +137,47 @@ class Scanner:
             if not guarded and not self._forms[place].sole:
                 guarded = True
                 for match in _UUID.finditer(text) if text.count("-") >= 4 else ():
-                    covered.take(*match.span())
-            found += self._of_form(place, text, place in telling, covered)
+                    covered.guard(*match.span())
+            self._of_form(found, place, text, place in telling, covered)
         if verdict.wrapped:
-            found += self._encoded(text, name, covered)
-        if len(found) > 1:
-            found.sort(key=lambda one: one.start)
-        return found
+            self._encoded(found, text, name, covered)
+        return covered.ordered(found)
 
-    def _of_form(self, place: int, text: str, told: bool, covered: Cover) -> Iterator[Finding]:
+    def _of_form(self, found: list[Finding], place: int, text: str, told: bool, covered: Cover) -> None:
+        """Add what one form finds."""
         form = self._forms[place]
         least = self._terms[form.detector].confidence
         allowed = self._allowed.get(form.detector)
+        sure = form.beside if told and form.beside > form.alone else form.alone
         words: list[tuple[int, int]] | None = None
-        for start, end, canonical in form.find(text):
-            confidence = form.beside if told and form.beside > form.alone else form.alone
-            if confidence < least and form.words:
-                # Words beside it are looked for only where they decide.
-                if words is None:
-                    words = list(self._words[place].spans(text))
-                if is_near(text, words, start, end, form.adjacent):
-                    confidence = form.beside
-            if confidence < least or not covered.take(start, end):
-                continue
-            if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
-                continue
-            yield Finding(form.detector, start, end, canonical, confidence)
+        for find in (form.find, *form.others):
+            for start, end, canonical in find(text):
+                if not covered.judges(start, form.detector):
+                    break
+                if canonical is None:
+                    continue
+                confidence = sure
+                if confidence < least and form.words:
+                    # Words beside it are looked for only where they decide.
+                    if words is None:
+                        words = list(self._words[place].spans(text))
+                    if is_near(text, words, start, end, form.adjacent):
+                        confidence = form.beside
+                if confidence < least or not covered.take(start, end):
+                    continue
+                if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
+                    continue
+                found.append(Finding(form.detector, start, end, canonical, confidence))
 
-    def _encoded(self, text: str, name: str, covered: Cover) -> Iterator[Finding]:
+    def _encoded(self, found: list[Finding], text: str, name: str, covered: Cover) -> None:
         """Tokens whose contents hold something are replaced whole, as the gravest thing inside."""
         for start, end, contents in encoded_tokens(text):
+            if not covered.judges(start, self._forms[0].detector):
+                break
             inner = self.find(contents, name) if covered.is_free(start, end) else []
             if inner and covered.take(start, end):
                 first = max(inner, key=lambda one: one.confidence)
-                yield Finding(first.detector, start, end, first.canonical, first.confidence)
+                found.append(Finding(first.detector, start, end, first.canonical, first.confidence))
 
     def number(self, value: float, name: str = "") -> Finding | None:
         """What a JSON number is, if it is personal data: a card number, or what the name of its property tells."""
@@ -216,6 +225,8 @@ def _globs(globs: Sequence[str]) -> re2._Regexp:
 
 
 def _replaced(text: str, found: Sequence[Finding], replacement: Callable[[Finding], str]) -> str:
+    if len(found) == 1:
+        return f"{text[: found[0].start]}{replacement(found[0])}{text[found[0].end :]}"
     parts: list[str] = []
     position = 0
     for one in found:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from policies.detect.kinds import BEGIN, MAX_JUDGED, NOT_AFTER, Form, Span, judged
+from policies.detect.kinds import BEGIN, NOT_AFTER, Candidate, Form, judged
 from policies.model import Detector
 
 # Tokens that say themselves what they are, from their makers' documentation and secret-scanning pages.
@@ -90,11 +90,11 @@ def _is_sign(char: str) -> bool:
     return not char.isalnum() and char not in "-_./"
 
 
-def _tokens(text: str) -> Iterator[Span]:
+def _tokens(text: str) -> Iterator[Candidate]:
     return judged(_TOKEN, text, lambda match: None if _ORDINARY.fullmatch(match.group()) else match.group())
 
 
-def _key_blocks(text: str) -> Iterator[Span]:
+def _key_blocks(text: str) -> Iterator[Candidate]:
     position, closed = 0, True
     while block := _KEY_BLOCK.search(text, position):
         # Once no end is left there is none further on either, and the search is not repeated.
@@ -106,24 +106,24 @@ def _key_blocks(text: str) -> Iterator[Span]:
         yield block.start(), position, text[block.start() : position]
 
 
-def _assignments(text: str) -> Iterator[Span]:
-    for count, match in enumerate(_ASSIGNED.finditer(text)):
+def _assignments(text: str) -> Iterator[Candidate]:
+    for match in _ASSIGNED.finditer(text):
         # The end of the sentence is no part of it.
         name, value = match.group(1).lower(), match.group(2).rstrip(".:?!")
-        if _PLACEHOLDER.fullmatch(value):
-            continue
-        if count >= MAX_JUDGED or (_is_password(value) if name.startswith(_PASSWORDS) else _is_random(value)):
-            yield match.start(2), match.start(2) + len(value), value
+        told = not _PLACEHOLDER.fullmatch(value) and (_is_password(value) if name.startswith(_PASSWORDS) else _is_random(value))
+        yield match.start(2), match.start(2) + len(value), value if told else None
+
+
+def _bearers(text: str) -> Iterator[Candidate]:
     for match in _BEARER.finditer(text):
-        if _is_random(match.group(1)):
-            yield match.start(1), match.end(1), match.group(1)
+        yield match.start(1), match.end(1), match.group(1) if _is_random(match.group(1)) else None
 
 
-def _whole_values(text: str) -> Iterator[Span]:
+def _whole_values(text: str) -> Iterator[Candidate]:
     return judged(_WHOLE, text, lambda match: match.group() if _is_random(match.group()) else None)
 
 
-def _jwts(text: str) -> Iterator[Span]:
+def _jwts(text: str) -> Iterator[Candidate]:
     return judged(_JWT, text, lambda match: match.group() if _has_algorithm(match.group().partition(".")[0]) else None)
 
 
@@ -138,22 +138,18 @@ def _has_algorithm(header: str) -> bool:
     return isinstance(decoded, dict) and "alg" in decoded
 
 
-def _credentials(text: str) -> Iterator[Span]:
+def _userinfo(text: str) -> Iterator[Candidate]:
     for match in _USERINFO.finditer(text):
-        if not _PLACEHOLDER.fullmatch(match.group(1)):
-            yield match.start(1), match.end(1), match.group(1)
-    lowered = None
-    for count, match in enumerate(_PARAMETER.finditer(text)):
+        yield match.start(1), match.end(1), None if _PLACEHOLDER.fullmatch(match.group(1)) else match.group(1)
+
+
+def _parameters(text: str) -> Iterator[Candidate]:
+    for match in _PARAMETER.finditer(text):
         name, value = match.group(1).lower(), match.group(2)
-        if _PLACEHOLDER.fullmatch(value):
-            continue
-        if count < MAX_JUDGED and name in _WEAK:
-            if lowered is None:
-                lowered = text.lower()
-            near = lowered[max(0, match.start() - 512) : match.end() + 512]
-            if not (_is_opaque(value) or (name == "code" and "state=" in near)):
-                continue
-        yield match.start(2), match.end(2), value
+        told = not _PLACEHOLDER.fullmatch(value)
+        if told and name in _WEAK and not _is_opaque(value):
+            told = name == "code" and "state=" in text[max(0, match.start() - 512) : match.end() + 512].lower()
+        yield match.start(2), match.end(2), value if told else None
 
 
 def _is_opaque(value: str) -> bool:
@@ -169,8 +165,9 @@ _SECRET_WORDS = tuple(
 URL_FORMS = (
     Form(
         Detector.URL_CREDENTIALS,
-        _credentials,
+        _userinfo,
         rf"://[^\s/@:?#\"'<>\[\]]*:[^\s/@?#\"'<>]+@|[?&#;](?i:{_PARAMETERS})(?:%5B%5D|%5b%5d|\[\])?(?:=|%3[Dd])",
+        others=(_parameters,),
     ),
 )
 """Credentials in URLs, which are replaced before their parts are read as anything else."""
@@ -184,6 +181,7 @@ SECRET_FORMS = (
         _assignments,
         rf"(?i)(?:^|[^0-9a-z]|\\(?:[nrtbf]|u00[01][0-9a-f]))(?:{_NAMES})(?:\\?[\"'])?(?: {{0,3}}[:=]| is| ?\\?[\"'>])|(?:bearer|basic) [0-9a-z_\-.~+/]{{16}}",
         0.75,
+        others=(_bearers,),
     ),
     Form(Detector.SECRET, _whole_values, "", 0.1, _SECRET_WORDS, 0.7),
 )

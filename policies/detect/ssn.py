@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from policies.detect.context import is_something_else
-from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Form, Span, digits_of, judged
+from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Candidate, Form, digits_of, judged
 from policies.detect.national import form
 from policies.model import Detector
 
@@ -38,7 +38,7 @@ def is_itin(digits: str) -> bool:
     return digits[0] == "9" and 50 <= int(digits[3:5]) <= 99 and int(digits[3:5]) not in (66, 67, 68, 69, 89, 93)
 
 
-def _dashed(text: str) -> Iterator[Span]:
+def _dashed(text: str) -> Iterator[Candidate]:
     def judge(match: re.Match[str]) -> str | None:
         digits = digits_of(match.group())
         if not is_ssn(digits) or is_something_else(text, match.start()):

@@ -8,7 +8,7 @@ a few combinations make up nearly all texts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -66,6 +66,13 @@ def _options() -> re2.Options:
     return options
 
 
+def _lean(patterns: re2.Set) -> Callable[[bytes], Sequence[int] | None]:
+    """``patterns.Match`` for bytes. The library's own method asks about the type of the text first, which costs as much
+    as fifty bytes of it."""
+    lean: Callable[[bytes], Sequence[int] | None] | None = getattr(getattr(patterns, "_set", None), "Match", None)
+    return lean or patterns.Match
+
+
 class _Members:
     """One RE2 set, and what each of its members stands for."""
 
@@ -78,7 +85,7 @@ class _Members:
         for pattern in (*members, "^"):
             patterns.Add(pattern)
         patterns.Compile()
-        self.match = patterns.Match
+        self.match: Callable[[bytes], Sequence[int] | None] = _lean(patterns)
         self.marks: list[list[_Mark]] = [*members.values(), []]
 
 
@@ -93,11 +100,11 @@ class Suspicion:
     __slots__ = (
         "_closer",
         "_digits",
+        "_every",
         "_everything",
         "_forms",
         "_known",
         "_letters",
-        "_name_members",
         "_names",
         "_strong",
         "_unmarked",
@@ -125,28 +132,29 @@ class Suspicion:
         letters.setdefault(EMBEDDED, []).append(("embedded", 0))
         self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
         self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
-        self._known: dict[tuple[tuple[int, ...], ...], tuple[Verdict, bool]] = {}
-        self._names, self._name_members = self._set_of_names(words)
+        self._known: dict[tuple[int, ...], tuple[Verdict, bool]] = {}
+        self._names = _Members(self._words_of_names(words))
+        self._every = frozenset(range(len(forms)))
 
-    def _set_of_names(self, words: Sequence[Words]) -> tuple[re2.Set | None, list[list[int]]]:
-        members: dict[str, list[int]] = {}
+    def _words_of_names(self, words: Sequence[Words]) -> dict[str, list[_Mark]]:
+        members: dict[str, list[_Mark]] = {}
         for place, form in enumerate(self._forms):
             if not self._strong[place] and form.words and words[place].name_pattern:
-                members.setdefault(words[place].name_pattern, []).append(place)
-        names = re2.Set.SearchSet(_options())
-        for pattern in members:
-            names.Add(pattern)
-        names.Compile()
-        return (names if members else None), list(members.values())
+                members.setdefault(words[place].name_pattern, []).append(("word", place))
+        return members
 
     def name(self, name: str) -> bool:
         """Whether a name may itself hold personal data."""
         return self.any(name.encode("utf-8", "surrogatepass"))
 
     def context(self, name: str) -> frozenset[int]:
-        """The forms, by place, that the name of a property speaks for."""
-        found = self._names.Match(name.encode("utf-8", "surrogatepass")) if self._names is not None and name else None
-        return frozenset(place for member in found for place in self._name_members[member]) if found else _NONE
+        """The forms, by place, that the name of a property speaks for; all of them when the engine fails."""
+        if not name:
+            return _NONE
+        found = self._names.match(name.encode("utf-8", "surrogatepass"))
+        if not found:
+            return self._every
+        return frozenset(place for member in found for _, place in self._names.marks[member]) if len(found) > 1 else _NONE
 
     def any(self, encoded: bytes) -> bool:
         """Whether anything at all deserves a closer look, including a failure of the engine itself.
@@ -154,7 +162,7 @@ class Suspicion:
         What only the name of its property makes suspicious is not: ask ``Scanner.is_telling`` about the names.
         """
         digits, letters = self._digits.match(encoded), self._letters.match(encoded)
-        if digits is None or letters is None:
+        if not digits or not letters:
             return True
         # Mostly there is nothing in either but the member that tells a failure.
         if (len(digits) > 1 or len(letters) > 1) and not self._verdict(encoded, digits, letters).clean:
@@ -170,23 +178,23 @@ class Suspicion:
 
     def _of(self, encoded: bytes) -> Verdict:
         digits, letters = self._digits.match(encoded), self._letters.match(encoded)
-        return self._everything if digits is None or letters is None else self._verdict(encoded, digits, letters)
+        return self._verdict(encoded, digits, letters) if digits and letters else self._everything
 
     def _verdict(self, encoded: bytes, digits: Sequence[int], letters: Sequence[int]) -> Verdict:
         # The engine lists the members in no particular order, and for the same text in the same one.
-        key: tuple[tuple[int, ...], ...] = (tuple(digits), tuple(letters))
-        verdict, asks = self._known.get(key) or self._judged(key)
+        key = (*digits, -1, *letters)
+        verdict, asks = self._known.get(key) or self._judged(key, (digits, letters))
         if not asks:
             return verdict
         closer = self._closer.match(encoded)
-        if closer is None:
+        if not closer:
             return self._everything
-        key = (*key, tuple(closer))
-        return (self._known.get(key) or self._judged(key))[0]
+        key = (*key, -1, *closer)
+        return (self._known.get(key) or self._judged(key, (digits, letters, closer)))[0]
 
-    def _judged(self, key: tuple[tuple[int, ...], ...]) -> tuple[Verdict, bool]:
+    def _judged(self, key: tuple[int, ...], found: Sequence[Sequence[int]]) -> tuple[Verdict, bool]:
         sets = (self._digits, self._letters, self._closer)
-        marks = {mark for part, members in zip(key, sets, strict=False) for member in part for mark in members.marks[member]}
+        marks = {mark for part, members in zip(found, sets, strict=False) for member in part for mark in members.marks[member]}
         seen = {place for kind, place in marks if kind == "form"} | self._unmarked
         spoken = {place for kind, place in marks if kind == "word"}
         wanted = {place for place in seen if self._strong[place] or place in spoken}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from benchmarks.check import events
 from benchmarks.corpus import corpus
 from policies.detect import PLACEHOLDERS, Scanner
 from policies.model import Detector, DetectorTerms
+from tests.unit.policies.bypass.hostile import work
 
 REGIONS = ("US", "DE", "FR", "NO", "CN", "BR")
 SCANNERS = {region: Scanner({detector: DetectorTerms() for detector in Detector}, region) for region in REGIONS}
@@ -92,13 +93,43 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)
 def test_work_grows_no_faster_than_the_text(unit: str) -> None:
-    def seconds(length: int) -> float:
+    def counted(length: int) -> int:
         text = (unit * (length // len(unit) + 1))[:length]
-        begin = time.process_time()
-        SCANNERS["US"].scrub(text, lambda finding: PLACEHOLDERS[finding.detector])
-        return time.process_time() - begin
+        return work(lambda: SCANNERS["US"].scrub(text, lambda finding: PLACEHOLDERS[finding.detector]))
 
-    seconds(4_000)
-    small, large = min(seconds(4_000) for _ in range(3)), min(seconds(32_000) for _ in range(2))
-    # Eight times the text: quadratic work would be 64 times as much. The constant is for what a clock cannot resolve.
-    assert large < 24 * small + 0.02
+    # Quadratic work would be sixteen times as much; a text that is cut is looked at once more.
+    assert counted(32_000) <= 8 * counted(8_000) + 2_000
+
+
+NUMBER = "4929 3813 3266 4295 "
+
+
+def test_what_is_left_of_a_flood_is_one_finding() -> None:
+    found = SCANNERS["US"].find(NUMBER * 5_000)
+    assert len(found) < 500
+    assert all(before.end <= after.start for before, after in pairwise(found))
+    assert (found[-1].detector, found[-1].end) == (Detector.CARD, len(NUMBER) * 5_000)
+    left = SCANNERS["US"].scrub(NUMBER * 5_000, lambda finding: PLACEHOLDERS[finding.detector])
+    assert not any(map(str.isdigit, left))
+
+
+@pytest.mark.parametrize("unit", HOSTILE, ids=repr)
+def test_nothing_passes_behind_or_before_a_flood(unit: str) -> None:
+    flood = (unit * (20_000 // len(unit) + 1))[:20_000]
+    for text in (f"{flood} mail quill@example.com now", f"mail quill@example.com now {flood}", f"{flood} {NUMBER} {flood}"):
+        left = SCANNERS["US"].scrub(text, lambda finding: PLACEHOLDERS[finding.detector])
+        assert "quill@example.com" not in left
+        assert "3266" not in left
+
+
+def test_a_text_of_ordinary_length_is_judged_to_its_end() -> None:
+    text = "1.2.3 4.5.6 " * 150 + "quill@example.com"
+    assert [one.canonical for one in SCANNERS["US"].find(text)] == ["quill@example.com"]
+
+
+def test_a_failure_on_a_name_speaks_for_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    suspicion = SCANNERS["US"].suspicion
+    assert suspicion.context("colour") == frozenset()
+    assert suspicion.context("ssn")
+    monkeypatch.setattr(suspicion._names, "match", lambda _: None)
+    assert suspicion.context("colour") == suspicion._every

@@ -151,7 +151,8 @@ def collaborators() -> Iterator[str]:
     classes |= {PseudonymKey, TokenKey}
     for each in sorted(classes, key=lambda one: one.__qualname__):
         for name, method in vars(each).items():
-            if inspect.isfunction(method) and not name.startswith("__"):
+            # What the standard library gives to a named tuple is no work of ours.
+            if inspect.isfunction(method) and not name.startswith("__") and method.__module__ == each.__module__:
                 yield f"{each.__module__}:{each.__qualname__}.{name}"
 
 
