@@ -139,7 +139,7 @@ class Scanner:
                 for match in _UUID.finditer(text) if text.count("-") >= 4 else ():
                     covered.guard(*match.span())
             self._of_form(found, place, text, place in telling, covered)
-        if verdict.wrapped:
+        if verdict.wrapped and self._forms:
             self._encoded(found, text, name, covered)
         return covered.ordered(found)
 

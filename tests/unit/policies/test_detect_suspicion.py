@@ -133,3 +133,8 @@ def test_a_failure_on_a_name_speaks_for_every_form(monkeypatch: pytest.MonkeyPat
     assert suspicion.context("ssn")
     monkeypatch.setattr(suspicion._names, "match", lambda _: None)
     assert suspicion.context("colour") == suspicion._every
+
+
+def test_a_policy_without_detectors_lets_encoded_text_pass() -> None:
+    text = "see cXVpbGxmZWF0aGVyIG1hcnJvdw and quill@example.com"
+    assert Scanner({}, "US").scrub(text, lambda finding: PLACEHOLDERS[finding.detector]) == text
