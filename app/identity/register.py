@@ -70,14 +70,26 @@ class Revealed:
 def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
     """The rows of those ids that the register knows. One indexed look-up a batch."""
     by_lookup = {keys.lookup_of(each): each for each in identifiers}
-    found: dict[str, Row] = {}
-    names = ("lookup", "uid", "person", "state", "request_id", "refused_purposes")
-    columns = [register.c[name] for name in names]
-    for chunk in _chunks(list(by_lookup)):
-        rows = sa.select(*columns).where(register.c.project_id == keys.project_id, register.c.lookup.in_(chunk))
-        for lookup, uid, person, state, request_id, refused in tx.execute(rows):
-            found[by_lookup[bytes(lookup)]] = Row(uid, person, SubjectState(state), request_id, _read(refused))
-    return found
+    return {by_lookup[lookup]: row for lookup, row in rows_of_lookups(tx, keys.project_id, by_lookup).items()}
+
+
+def rows_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, Row]:
+    """The rows of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
+    return {bytes(lookup): row for lookup, row in _rows(tx, project_id, register.c.lookup, lookups)}
+
+
+def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, Row]:
+    """The rows of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
+    return dict(_rows(tx, project_id, register.c.uid, uids))
+
+
+def _rows(tx: Connection, project_id: int, by: sa.Column[Any], wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
+    names = ("uid", "person", "state", "request_id", "refused_purposes")
+    columns = [by.label("wanted"), *(register.c[name] for name in names)]
+    for chunk in _chunks(list(wanted)):
+        rows = sa.select(*columns).where(register.c.project_id == project_id, by.in_(chunk))
+        for key, uid, person, state, request_id, refused in tx.execute(rows):
+            yield key, Row(uid, person, SubjectState(state), request_id, _read(refused))
 
 
 def enrol(
@@ -294,26 +306,6 @@ def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> 
             register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
         )
         found.update((uid, bytes(wrapped)) for uid, wrapped in tx.execute(rows))
-    return found
-
-
-def states_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, SubjectState]:
-    """The states of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
-    found: dict[int, SubjectState] = {}
-    for chunk in _chunks(list(uids)):
-        rows = sa.select(register.c.uid, register.c.state).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
-        found.update((uid, SubjectState(state)) for uid, state in tx.execute(rows))
-    return found
-
-
-def states_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, SubjectState]:
-    """The states of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
-    found: dict[bytes, SubjectState] = {}
-    for chunk in _chunks(list(lookups)):
-        rows = sa.select(register.c.lookup, register.c.state).where(
-            register.c.project_id == project_id, register.c.lookup.in_(chunk)
-        )
-        found.update((bytes(lookup), SubjectState(state)) for lookup, state in tx.execute(rows))
     return found
 
 

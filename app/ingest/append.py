@@ -17,9 +17,9 @@ from app.events import retention
 from app.events.port import EventRow, EventStore
 from app.identity import register
 from app.identity.derive import EventIds, event_ids
+from app.identity.keyed import keep_bridges, with_person_keys
 from app.identity.register import Row
 from app.ingest import consent
-from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally

@@ -22,13 +22,12 @@ from app.rulebook.service import Rulebook
 from policies.compile import classifier
 from policies.detect import Scanner
 from policies.load import load
-from policies.model import Detector, DetectorTerms, Policy, Scope, SubjectState
+from policies.model import Detector, DetectorTerms, Policy, Scope
 from policies.proposal import policy_text
 from policies.suggest import Suggestion, Survey
 
 MOST_EVENTS = 50_000
 _PAGE = 1_000
-_HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +118,8 @@ def _survey(policy: Policy) -> Survey:
 
 
 def _hidden(tx: Connection, project_id: int, uids: set[int]) -> set[int]:
-    states = register.states_of(tx, project_id, uids - {0})
-    return {uid for uid in uids if uid and states.get(uid, SubjectState.ERASED) in _HIDDEN}
+    known = register.rows_of(tx, project_id, uids - {0})
+    return {uid for uid in uids if uid and (uid not in known or known[uid].hidden)}
 
 
 def _first(rows: Iterable[Any], most: int) -> Iterable[Any]:

@@ -381,8 +381,8 @@ MUTANTS = (
         "release-state",
         "a held event of a person who opted out is not released",
         "app/quarantine/service.py",
-        "_state(each, states, strays), each.time_ms)",
-        "SubjectState.ACTIVE, each.time_ms)",
+        "_state(held, named, people), held.time_ms, refused)",
+        "SubjectState.ACTIVE, held.time_ms, refused)",
         (_HELD, "-k", "opted_out"),
     ),
     Mutant(
@@ -392,6 +392,22 @@ MUTANTS = (
         "elif unseen and held.held_by:",
         "elif False:",
         (_HELD, "-k", "did_not_see"),
+    ),
+    Mutant(
+        "release-purposes",
+        "nor is one for a purpose that they refused meanwhile",
+        "app/quarantine/service.py",
+        "_state(held, named, people), held.time_ms, refused)",
+        "_state(held, named, people), held.time_ms)",
+        (_HELD, "-k", "refused_purpose and sqlite"),
+    ),
+    Mutant(
+        "release-encrypted-twice",
+        "a value under a device's own key is not encrypted once more on release",
+        "app/identity/keyed.py",
+        "    first, *others = secrets\n",
+        "    first, *others = secrets[:1]\n",
+        (_HELD, "-k", "encrypted_alone and sqlite"),
     ),
     Mutant(
         "release-dedup",
