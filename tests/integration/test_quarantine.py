@@ -152,6 +152,13 @@ def test_a_person_who_opted_out_meanwhile_is_not_released(gate: Gate) -> None:
     assert gate.people() == ["bob"]
 
 
+def test_what_is_dropped_enrols_nobody_and_is_not_held(gate: Gate) -> None:
+    activate(gate, HOLDING + "events: {block: [View]}\n")
+    gate.track(gate.event("ada", "i1", diagnosis=CANARY))
+    assert gate.rows("SELECT count(*) FROM register") == [(0,)]
+    assert listing(gate)["total"] == 0
+
+
 def test_a_refused_purpose_meanwhile_keeps_the_event_held(gate: Gate) -> None:
     purposes = "consent: {purposes: [{id: marketing, events: [View]}]}\n"
     activate(gate, HOLDING + purposes)
