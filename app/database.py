@@ -117,9 +117,14 @@ class Database:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def ping(self) -> None:
-        """Raises `Unavailable` unless the database answers and its schema is the one this code was written for."""
-        with self.read() as tx:
-            found = tx.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        """Raises `Unavailable` or `DatabaseFault` unless the database takes writes and its schema is the one this code was
+        written for. What is written to find out is taken back."""
+        probe = sa.text("UPDATE alembic_version SET version_num = version_num RETURNING version_num")
+        with _faults(), self.engine.connect() as connection:
+            connection.execution_options(portcullis_write=True)
+            with connection.begin() as attempt:
+                found = connection.execute(probe).scalar()
+                attempt.rollback()
         if found != expected_revision():
             raise Unavailable("the database schema is not the one of this release", remedy="run `portcullis migrate`")
 

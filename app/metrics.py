@@ -106,7 +106,7 @@ class _FromSql(Collector):
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
         except PortcullisError:
-            return  # A scrape must answer while the database is away; the missing series is the alarm.
+            return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings)
 
 

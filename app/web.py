@@ -89,7 +89,7 @@ def healthz() -> Response:
 
 @public
 def readyz() -> Response:
-    """Ready: the database answers with the right schema. Without Redis requests still complete, later.
+    """Ready: the database takes writes and has the right schema. Without Redis requests still complete, later.
 
     `geolocation` says how things stand with GEOIP_DB: `missing` where an active policy allows places and none is set.
     """
@@ -129,7 +129,7 @@ def _promises() -> list[Promise]:
 
 @needs(Permission.METRICS_READ)
 def metrics() -> Response:
-    """Prometheus text format."""
+    """Prometheus text format. 503 while the database is away: it holds the credential that a scrape shows."""
     return Response(generate_latest(services().metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
 

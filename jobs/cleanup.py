@@ -1,4 +1,5 @@
-"""What ends by itself: archives past their date, quarantined events that nobody looked at, bridges of rotated keys."""
+"""What ends by itself: archives past their date, quarantined events that nobody looked at, bridges of rotated keys, and what
+names events and properties for longer than anybody needs it: mended findings, and simulations that are over."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _AT_ONCE = 500
 
 def clean(services: Services) -> int:
     """Destroy everything that has expired. Returns how many things that was; safe to run twice, and anywhere."""
-    return _expire_archives(services) + services.quarantine.expire() + services.custody.retire_keys()
+    ended = _expire_archives(services) + services.quarantine.expire() + services.custody.retire_keys()
+    return ended + services.findings.expire() + services.simulations.expire()
 
 
 def _expire_archives(services: Services) -> int:

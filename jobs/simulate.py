@@ -22,15 +22,15 @@ from app.bootstrap import Services
 from app.errors import PortcullisError
 from app.events.port import EventQuery, EventStore
 from app.identity import register
+from app.identity.register import Row
 from app.observe.simulations import Simulation
 from policies.context import CheckContext
-from policies.model import Record, Scope, SubjectState
+from policies.model import NOBODY_REFUSES, Record, Scope, SubjectState
 from policies.trial import Trial
 
 _SLICE_S = 3.0
 _PAUSE = 1.0
 _PAGE = 1_000
-_HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)
 
 _Stored = tuple[int, Scope, str, str, int]
 """uid, scope, name, properties as JSON, time in Unix milliseconds."""
@@ -51,12 +51,12 @@ class _Slice:
         """Try the next page. False when there is none."""
         with self.services.database.read() as tx:
             rows = self._events(tx) or self._profiles(tx)
-            states = register.states_of(tx, self.claimed.project_id, {uid for uid, *_ in rows if uid})
+            people = register.rows_of(tx, self.claimed.project_id, {uid for uid, *_ in rows if uid})
         # Outside the transaction: the check takes longer than the read.
-        shown = [row for row in rows if not row[0] or states.get(row[0], SubjectState.ERASED) not in _HIDDEN]
+        shown = [row for row in rows if not row[0] or (row[0] in people and not people[row[0]].hidden)]
         self.trial.standing.left_out += len(rows) - len(shown)
         if shown:
-            records = [_record(row, states) for row in shown]
+            records = [_record(row, people.get(row[0])) for row in shown]
             self.trial.watch(records, [uid for uid, *_ in shown], [len(text.encode()) for *_, text, _ in shown], self.context)
         return bool(rows)
 
@@ -138,9 +138,10 @@ def _begin(services: Services, claimed: Simulation) -> _Slice:
     return _Slice(services, claimed, Trial(draft, active, before), store, context, total)
 
 
-def _record(row: _Stored, states: dict[int, SubjectState]) -> Record:
-    uid, scope, name, text, time_ms = row
+def _record(row: _Stored, person: Row | None) -> Record:
+    _, scope, name, text, time_ms = row
     # Whoever agreed is shown to an opt-in policy as such; an opt-out does not judge what was stored before it.
-    state = SubjectState.OPTED_IN if states.get(uid) is SubjectState.OPTED_IN else SubjectState.ACTIVE
+    state = SubjectState.OPTED_IN if person is not None and person.state is SubjectState.OPTED_IN else SubjectState.ACTIVE
+    refused = NOBODY_REFUSES if person is None else person.refused
     properties: dict[str, Any] = msgspec.json.decode(text)
-    return Record(scope, name, properties, state, time_ms)
+    return Record(scope, name, properties, state, time_ms, refused)

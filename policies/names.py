@@ -56,7 +56,7 @@ KNOWN: tuple[Knowledge, ...] = (
     _k("user.demographic.political_opinion", _RESTRICTED, "drop", 0.9, "political|politics|party affiliation|voted for"),
     _k("user.demographic.race_ethnicity", _RESTRICTED, "drop", 0.7, "ethnicity|ethnic|race|racial"),
     _k("user.demographic.sexual_orientation", _RESTRICTED, "drop", 0.95, "sexual orientation|sexual preference|sexuality"),
-    _k("user.workplace.union_membership", _RESTRICTED, "drop", 0.9, "trade union|union member|union membership"),
+    _k("user.workplace", _RESTRICTED, "drop", 0.9, "trade union|union member|union membership"),
     _k("user.biometric", _RESTRICTED, "drop", 0.85, "biometric|biometrics|faceprint|face id|voiceprint|iris"),
     _k("user.criminal_history", _RESTRICTED, "drop", 0.9, "criminal|conviction|convictions|felony"),
     _k("user.financial.credit_card", _RESTRICTED, "drop", 0.9, "card number|credit card|debit card|pan"),

@@ -78,6 +78,25 @@ def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> di
     return found
 
 
+def rows_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, Row]:
+    """The rows of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
+    return {bytes(lookup): row for lookup, row in _rows(tx, project_id, register.c.lookup, lookups)}
+
+
+def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, Row]:
+    """The rows of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
+    return dict(_rows(tx, project_id, register.c.uid, uids))
+
+
+def _rows(tx: Connection, project_id: int, by: sa.Column[Any], wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
+    names = ("uid", "person", "state", "request_id", "refused_purposes")
+    columns = [by.label("wanted"), *(register.c[name] for name in names)]
+    for chunk in _chunks(list(wanted)):
+        rows = sa.select(*columns).where(register.c.project_id == project_id, by.in_(chunk))
+        for key, uid, person, state, request_id, refused in tx.execute(rows):
+            yield key, Row(uid, person, SubjectState(state), request_id, _read(refused))
+
+
 # Made once: it stands in the path of every request, and making it costs more than running it.
 _BY_LOOKUP = sa.select(
     *(register.c[name] for name in ("lookup", "uid", "person", "state", "request_id", "refused_purposes"))
@@ -298,26 +317,6 @@ def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> 
             register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
         )
         found.update((uid, bytes(wrapped)) for uid, wrapped in tx.execute(rows))
-    return found
-
-
-def states_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, SubjectState]:
-    """The states of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
-    found: dict[int, SubjectState] = {}
-    for chunk in _chunks(list(uids)):
-        rows = sa.select(register.c.uid, register.c.state).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
-        found.update((uid, SubjectState(state)) for uid, state in tx.execute(rows))
-    return found
-
-
-def states_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, SubjectState]:
-    """The states of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
-    found: dict[bytes, SubjectState] = {}
-    for chunk in _chunks(list(lookups)):
-        rows = sa.select(register.c.lookup, register.c.state).where(
-            register.c.project_id == project_id, register.c.lookup.in_(chunk)
-        )
-        found.update((bytes(lookup), SubjectState(state)) for lookup, state in tx.execute(rows))
     return found
 
 

@@ -16,10 +16,10 @@ from app.events import retention
 from app.events.port import EventRow, EventStore
 from app.identity import register
 from app.identity.derive import EventIds
+from app.identity.keyed import keep_bridges, with_secrets
 from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.judging import Accepted, Judging
-from app.ingest.keyed import keep_bridges, with_secrets
 from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally

@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 from app.events.port import EventStore, ProfileRow
 from app.events.profile_update import apply
 from app.identity import bridges, register
+from app.identity.keyed import keep_bridges, with_person_keys
 from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.answers import FailedRecord
 from app.ingest.judging import reason_of, state_of
-from app.ingest.keyed import keep_bridges, with_person_keys
 from app.ingest.limits import Limits
 from app.ingest.outcome import NO_ADDRESS, Operation, Update
 from app.ingest.tally import Tally

@@ -18,8 +18,8 @@ from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
-from app.identity import fence, signals
-from app.ingest import append, consent, judging, keyed, profiles
+from app.identity import fence, keyed, signals
+from app.ingest import append, consent, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
 from app.ingest.limits import Limits

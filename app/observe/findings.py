@@ -34,6 +34,7 @@ HITS = 5
 _SHORT_MS = BUCKET_MS
 _LONG_MS = 24 * 3_600_000
 _KEPT_MS = 7 * 24 * 3_600_000
+_MENDED_KEPT_MS = 90 * 24 * 3_600_000
 _MOST_A_ROUND = 200
 _MOST_OPEN = 1_000
 _SYSTEM = "system"
@@ -189,6 +190,12 @@ class Findings:
         with self._database.read() as tx:
             rows = tx.execute(wanted.order_by(finding.c.opened_ms.desc(), finding.c.id).limit(_MOST_OPEN)).all()
         return [_finding(row) for row in rows]
+
+    def expire(self) -> int:
+        """Delete findings mended over 90 days ago; returns how many. One that is expected stays: it is what keeps it quiet."""
+        old = finding.c.decided_ms <= self._clock() - _MENDED_KEPT_MS
+        with self._database.write() as tx:
+            return tx.execute(sa.delete(finding).where(finding.c.state == FindingState.MENDED.value, old)).rowcount
 
     def acknowledge(self, by: Principal, finding_id: str) -> Finding:
         """Say that somebody looks after it. Raises `NotFound`, or `Conflict` when it is decided already."""

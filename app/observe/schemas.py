@@ -111,7 +111,8 @@ class SuggestionsSchema(Schema):
     """Suggestions, and all of them as one policy text."""
 
     policy_version = fields.Integer(required=True)
-    records = fields.Integer(required=True)
+    records = fields.Integer(required=True, metadata={"description": "Events and profiles that were looked at."})
+    complete = fields.Boolean(required=True, metadata={"description": "False when the time for one look was up before the end."})
     left_out = fields.Integer(required=True)
     suggestions = fields.List(fields.Nested(SuggestionSchema), required=True)
     policy = fields.String(required=True)
@@ -167,6 +168,7 @@ def suggestions_view(found: Suggested) -> dict[str, Any]:
     return {
         "policy_version": found.version,
         "records": found.records,
+        "complete": found.complete,
         "left_out": found.left_out,
         "suggestions": [_suggestion(each) for each in found.suggestions],
         "policy": found.policy,

@@ -27,6 +27,7 @@ from app.observe.tables import simulation
 from app.rulebook.service import Rulebook
 
 _DAY_MS = 86_400_000
+_KEPT_MS = 30 * _DAY_MS
 _MAX_ATTEMPTS = 12
 _RETRY_MS = 2_000
 _MOST_OPEN = 3
@@ -161,6 +162,12 @@ class Simulations:
                 raise Conflict(f"the simulation is {before.state.value} already")
             self._stage(tx, AuditAction.SIMULATION_CANCELLED, before, actor)
             return _own(tx, project_id, simulation_id)
+
+    def expire(self) -> int:
+        """Delete simulations that ended over 30 days ago, with their reports; returns how many."""
+        with self._database.write() as tx:
+            old = simulation.c.finished_ms <= self._clock() - _KEPT_MS
+            return tx.execute(sa.delete(simulation).where(simulation.c.state.not_in(_OPEN), old)).rowcount
 
     # --- whoever works -----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,12 @@
-"""Suggestions from observed traffic: the last so many events, read through once; nothing of them is kept but counts."""
+"""Suggestions from observed traffic: the last so many events, read through once; nothing of them is kept but counts.
+
+The look happens while somebody waits for the answer, so it is bounded by a time as well; the answer says how far it came.
+"""
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,23 +26,28 @@ from app.rulebook.service import Rulebook
 from policies.compile import classifier
 from policies.detect import Scanner
 from policies.load import load
-from policies.model import Detector, DetectorTerms, Policy, Scope, SubjectState
+from policies.model import Detector, DetectorTerms, Policy, Scope
 from policies.proposal import policy_text
 from policies.suggest import Suggestion, Survey
 
 MOST_EVENTS = 50_000
-_PAGE = 1_000
-_HIDDEN = (SubjectState.RESTRICTED, SubjectState.ERASING, SubjectState.ERASED)
+BUDGET_S = 2.0
+"""Seconds that a look may take; the page at hand is finished, and profiles get what events leave."""
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """What was looked at, and a suggestion for every property that no rule of policy `version` names."""
+    """What was looked at, and a suggestion for every property that no rule of policy `version` names.
+
+    `complete` is False when the time was up before everything asked for had been looked at.
+    """
 
     version: int
     records: int
     suggestions: list[Suggestion]
     left_out: int
+    complete: bool
 
     @property
     def policy(self) -> str:
@@ -50,13 +59,20 @@ class Suggestions:
     """Reads a bounded sample on demand. Stateless but for its dependencies."""
 
     def __init__(
-        self, database: Database, stores: EventStores, rulebook: Rulebook, audit: AuditLog, clock: Callable[[], int]
+        self,
+        database: Database,
+        stores: EventStores,
+        rulebook: Rulebook,
+        audit: AuditLog,
+        clock: Callable[[], int],
+        budget_s: float = BUDGET_S,
     ) -> None:
         self._database = database
         self._stores = stores
         self._rulebook = rulebook
         self._audit = audit
         self._clock = clock
+        self._budget_s = budget_s
 
     def of(self, project: Project, events: int, *, actor: str) -> Suggested:
         """Look at the last `events` events and as many profiles at most. Raises `Unavailable` without an active policy.
@@ -67,13 +83,14 @@ class Suggestions:
         with self._database.read() as tx:
             version, policy = self._policy(tx, project.id)
         survey = _survey(policy)
-        self._events(store, project.id, events, survey)
-        self._profiles(store, project.id, events, survey)
+        until = time.monotonic() + self._budget_s
+        whole = self._events(store, project.id, events, survey, until)
+        whole = self._profiles(store, project.id, events, survey, until) and whole
         with self._database.write() as tx:
             counts, facts = {"records": survey.records}, {"policy_version": str(version)}
             entry = Entry(AuditAction.SUGGESTIONS_MADE, project.id, actor, self._clock(), counts=counts, facts=facts)
             self._audit.stage(tx, entry)
-        return Suggested(version, survey.records, survey.suggestions(), survey.left_out)
+        return Suggested(version, survey.records, survey.suggestions(), survey.left_out, whole)
 
     def _policy(self, tx: Connection, project_id: int) -> tuple[int, Policy]:
         version = self._rulebook.active(tx, project_id).version
@@ -82,7 +99,7 @@ class Suggestions:
             raise Unavailable("the project has no active policy", remedy="activate one with `portcullis policy activate`")
         return version, load(text)
 
-    def _events(self, store: EventStore, project_id: int, most: int, survey: Survey) -> None:
+    def _events(self, store: EventStore, project_id: int, most: int, survey: Survey, until: float) -> bool:
         after: tuple[int, int] | None = None
         while most > 0:
             query = EventQuery(after=after, limit=min(_PAGE, most), newest_first=True)
@@ -90,13 +107,16 @@ class Suggestions:
                 rows = list(store.scan(tx, project_id, query))
                 hidden = _hidden(tx, project_id, {row.uid for row in rows})
             if not rows:
-                return
+                return True
             for row in rows:
                 if row.uid not in hidden:
                     survey.watch(Scope.EVENT, row.name, _properties(row.properties))
             after, most = (rows[-1].time_ms, rows[-1].dedup), most - len(rows)
+            if most > 0 and time.monotonic() > until:
+                return False
+        return True
 
-    def _profiles(self, store: EventStore, project_id: int, most: int, survey: Survey) -> None:
+    def _profiles(self, store: EventStore, project_id: int, most: int, survey: Survey, until: float) -> bool:
         after = 0
         with self._database.read() as tx:
             newest = store.newest_profile(tx, project_id)
@@ -105,11 +125,14 @@ class Suggestions:
                 rows = list(_first(store.scan_profiles(tx, project_id, after, newest), min(_PAGE, most)))
                 hidden = _hidden(tx, project_id, {row.uid for row in rows})
             if not rows:
-                return
+                return True
             for row in rows:
                 if row.uid not in hidden:
                     survey.watch(Scope.PROFILE, "$set", _properties(row.properties))
             after, most = rows[-1].seq, most - len(rows)
+            if most > 0 and time.monotonic() > until:
+                return False
+        return True
 
 
 def _survey(policy: Policy) -> Survey:
@@ -119,8 +142,8 @@ def _survey(policy: Policy) -> Survey:
 
 
 def _hidden(tx: Connection, project_id: int, uids: set[int]) -> set[int]:
-    states = register.states_of(tx, project_id, uids - {0})
-    return {uid for uid in uids if uid and states.get(uid, SubjectState.ERASED) in _HIDDEN}
+    known = register.rows_of(tx, project_id, uids - {0})
+    return {uid for uid in uids if uid and (uid not in known or known[uid].hidden)}
 
 
 def _first(rows: Iterable[Any], most: int) -> Iterable[Any]:

@@ -23,15 +23,17 @@ from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import NotFound
+from app.events import retention
 from app.events.placement import EventStores
-from app.events.port import EventRow, EventStore
-from app.identity import fence, personal, register
+from app.events.port import EventRow
+from app.identity import fence, keyed, register
+from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
 from app.quarantine import holding
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
 from app.rulebook.service import ActivePolicy, Rulebook
-from policies.model import Decision, Record, Scope, SubjectState, Verdict
+from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
 MOST_AT_ONCE = 5_000
 _PAGE = 500
@@ -224,8 +226,9 @@ class Quarantine:
     def _release_page(self, tx: Connection, by: Principal, page: list[Held], outcome: Outcome) -> None:
         keys = self._keyring.of(tx, by.project.id)
         policy = self._rulebook.active(tx, by.project.id)
-        part, passed = Outcome(), []
-        for held, decision in zip(page, self._checked(tx, keys, policy, page, self._clock()), strict=True):
+        part, passed, now = Outcome(), [], self._clock()
+        people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
+        for held, decision in zip(page, self._checked(tx, keys, policy, page, people, now), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
@@ -234,7 +237,11 @@ class Quarantine:
                 part.held_again += 1
             else:
                 passed.append((held, decision))
-        self._store_of(by).append(tx, by.project.id, [_row(held, decision, policy.version) for held, decision in passed])
+        self._stores.of(by.project.store_url).append(tx, by.project.id, [_row(*each, policy.version) for each in passed])
+        if passed and policy.written.retention:
+            retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in passed), now)
+        owners = [(people[held.uid].person, decision.bridges) for held, decision in passed if held.uid]
+        keyed.keep_bridges(tx, keys, owners, now)
         holding.remove(tx, by.project.id, [held.id for held, _ in passed])
         part.released = len(passed)
         facts = {"policy_version": str(policy.version)}
@@ -243,25 +250,18 @@ class Quarantine:
         outcome.held_again += part.held_again
         outcome.refused += part.refused
 
-    def _store_of(self, by: Principal) -> EventStore:
-        return self._stores.of(by.project.store_url)
-
     @staticmethod
-    def _checked(tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], now_ms: int) -> list[Decision]:
-        uids = frozenset[int]().union(*(each.uids for each in page))
-        states = register.states_of(tx, keys.project_id, uids)
-        strays = register.states_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
-        records = [Record(Scope.EVENT, each.name, each.properties, _state(each, states, strays), each.time_ms) for each in page]
+    def _checked(
+        tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row], now_ms: int
+    ) -> list[Decision]:
+        strays = register.rows_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
+        properties = keyed.under_person_keys(tx, keys, [(each.uid, each.properties) for each in page], people)
+        records = [_record(each, cleaned, people, strays) for each, cleaned in zip(page, properties, strict=True)]
         context = keys.check_context(now_ms)
         decisions = policy.gate.check(records, context)
         # What is encrypted already is recognised under its person's key, and what is not gets encrypted.
-        owners = {i: page[i].uid for i, each in enumerate(decisions) if each.needs_key and page[i].uid}
-        secrets = personal.secrets_of(tx, keys, owners.values()) if owners else {}
-        for i, uid in owners.items():
-            if secrets.get(uid):
-                keyed = msgspec.structs.replace(records[i], subject_key=secrets[uid][0])
-                (decisions[i],) = policy.gate.check([keyed], context)
-        return decisions
+        owners = {i: people[each.uid] for i, each in enumerate(page) if each.uid in people}
+        return keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
 
     def _stage(
         self,
@@ -298,11 +298,22 @@ class Quarantine:
         return gone
 
 
-def _state(held: Held, states: Mapping[int, SubjectState], strays: Mapping[bytes, SubjectState]) -> SubjectState:
-    """The state that forbids most among everybody whom the event names, by an id that it keeps or by another."""
-    named = [states.get(uid, SubjectState.ERASED) for uid in held.uids]
-    stray = strays.get(held.stray) if held.stray else None
-    return register.gravest(named if stray is None else [*named, stray])
+def _record(held: Held, properties: Mapping[str, Any], people: Mapping[int, Row], strays: Mapping[bytes, Row]) -> Record:
+    """The event as the gate is to see it: with what everybody decided whom it names, by an id that it keeps or by another."""
+    named = [people[uid] for uid in held.uids if uid in people]
+    if held.stray is not None and held.stray in strays:
+        named.append(strays[held.stray])
+    refused = NOBODY_REFUSES.union(*(each.refused for each in named))
+    return Record(Scope.EVENT, held.name, properties, _state(held, named, people), held.time_ms, refused)
+
+
+def _state(held: Held, named: Sequence[Row], people: Mapping[int, Row]) -> SubjectState:
+    """The state that forbids most. Who has no row is erased, and consent is nobody's but the event's own person's."""
+    if not held.uids <= people.keys():
+        return SubjectState.ERASED
+    state = register.gravest(each.state for each in named)
+    consented = held.uid in people and people[held.uid].state is SubjectState.OPTED_IN
+    return SubjectState.ACTIVE if state is SubjectState.OPTED_IN and not consented else state
 
 
 def _row(held: Held, decision: Decision, version: int) -> EventRow:

@@ -128,6 +128,9 @@ def _body() -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Any:
+    if isinstance(value, str):
+        # The officer's API reads a text as CSV. Here it would be a list of its letters, each somebody's id.
+        raise InvalidInput("distinct_ids is a text", field="distinct_ids", remedy='send a list: {"distinct_ids": ["…"]}')
     if not isinstance(value, list):
         return value
     return [str(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in value]

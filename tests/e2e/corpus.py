@@ -242,7 +242,9 @@ def _id_cases() -> Iterator[Case]:
         ("deep", lambda c: b"[" * 100_000 + c.encode(), _REFUSED, ()),
         ("no ids", lambda c: {"note": c}, _REFUSED, ("distinct_ids",)),
         ("empty ids", lambda _c: {"distinct_ids": []}, _REFUSED, ("distinct_ids",)),
-        ("ids are a text", lambda c: {"distinct_ids": c}, _REFUSED, ("distinct_ids",)),
+        ("ids are a number", lambda _c: {"distinct_ids": 7}, _REFUSED, ("distinct_ids",)),
+        ("ids are an object", lambda c: {"distinct_ids": {c: c}}, _REFUSED, ("distinct_ids",)),
+        ("ids are CSV with NUL", lambda c: {"distinct_ids": f"distinct_id\n{c}\n{c}\0"}, _REFUSED, ("distinct_ids",)),
         ("an id is an object", lambda c: {"distinct_ids": [{c: c}]}, _REFUSED, ("distinct_ids",)),
         ("an id is null", lambda c: {"distinct_ids": [c, None]}, _REFUSED, ("distinct_ids",)),
         ("an id with NUL", lambda c: {"distinct_ids": [f"{c}\0"]}, _REFUSED, ("distinct_ids", "NUL")),
@@ -260,6 +262,10 @@ def _id_cases() -> Iterator[Case]:
         for name, body, statuses, names in bodies:
             filled = lambda c, body=body, path=path: sent | _of_route(path) if isinstance(sent := body(c), dict) else sent  # noqa: E731
             yield Case(f"{path} {name}", _api(path, "officer", filled), statuses, names)
+        # The officer's API reads a text as CSV, an id a line; the API of others has lists only.
+        as_text = lambda c, path=path: {"distinct_ids": c} | _of_route(path)  # noqa: E731
+        taken = (200, 201) if path.startswith("/v1") else _REFUSED
+        yield Case(f"{path} ids are a text", _api(path, "officer", as_text), taken)
         if path.startswith("/v1"):
             extra = lambda c, path=path: {"distinct_ids": [c], c: c} | _of_route(path)  # noqa: E731
             yield Case(f"{path} unknown field", _api(path, "officer", extra), _REFUSED, ())
@@ -386,7 +392,49 @@ def _credential_cases() -> Iterator[Case]:
             yield Case(f"{method} {path} credential {name}", ask, (401,), ("credential",))
 
 
+_DECISIONS = (
+    ("/v1/policies/validate", "admin"), ("/v1/policies/explain", "officer"), ("/v1/policies/rollback", "admin"),
+    ("/v1/policies/1/activate", "admin"), ("/v1/policies/1/simulate", "officer"), ("/v1/quarantine/release", "officer"),
+    ("/v1/quarantine/discard", "officer"), ("/v1/findings/{}/resolve", "officer"), ("/v1/keys/rotate", "admin"),
+    ("/v1/tokens/reveal", "officer"),
+)  # fmt: skip
+"""Routes that take an object, and a role that may ask."""
+_NOWHERE = (
+    ("POST", "/v1/findings/{}/acknowledge", "officer"), ("POST", "/v1/simulations/{}/cancel", "officer"),
+    ("GET", "/v1/simulations/{}", "officer"), ("GET", "/v1/quarantine/{}", "officer"),
+    ("GET", "/v1/policies/{}", "admin"), ("GET", "/v1/policies/1/diff/{}", "admin"),
+    ("GET", "/v1/policies/library/{}", "admin"),
+)  # fmt: skip
+"""Routes whose path names something; a canary names nothing."""
+
+
+def _living_cases() -> Iterator[Case]:
+    bodies: tuple[tuple[str, Callable[[str], Any]], ...] = (
+        ("malformed JSON", lambda c: f'{{"text": "{c}'.encode()),
+        ("broken UTF-8", lambda c: b'{"text": "\xff' + c.encode() + b'"}'),
+        ("a text", lambda c: c),
+        ("a list", lambda c: [c]),
+        ("deep", lambda c: b"[" * 100_000 + c.encode()),
+        ("unknown field", lambda c: {c: c}),
+    )
+    for path, role in _DECISIONS:
+        for name, body in bodies:
+            yield Case(f"{path} {name}", _api(path, role, body), _REFUSED)
+    for method, path, role in _NOWHERE:
+        yield Case(f"{method} {path} of nothing", _api(path, role, lambda _c: b"", method), (404,))
+    for path, name, value in (
+        ("/v1/findings", "state", "{}"),
+        ("/v1/policies/suggestions", "events", "{}"),
+        ("/v1/quarantine", "before_ms", "{}"),
+        ("/v1/quarantine", "limit", "9" * 30),
+    ):
+        filled = lambda c, name=name, value=value: {name: value.replace("{}", c)}  # noqa: E731
+        yield Case(f"GET {path} {name} is odd", _get(path, filled, "officer"), _REFUSED, (name,))
+    made_up = lambda c: {"cursor": c}  # noqa: E731
+    yield Case("GET /v1/quarantine cursor is made up", _get("/v1/quarantine", made_up, "officer"), (404,), ("cursor",))
+
+
 def cases() -> tuple[Case, ...]:
     """Every whole request."""
-    parts = (_wire_cases(), _id_cases(), _policy_cases(), _check_cases(), _query_cases(), _credential_cases())
+    parts = (_wire_cases(), _id_cases(), _policy_cases(), _check_cases(), _living_cases(), _query_cases(), _credential_cases())
     return tuple(case for part in parts for case in part)

@@ -219,6 +219,8 @@ def test_postgresql_goes_and_comes_back(
     ready = call("GET", f"{held.base_url}/readyz")
     assert ready.status == 503
     assert ready.json()["database"] == "unavailable"
+    scraped = call("GET", f"{held.base_url}/metrics", headers={"Authorization": f"Bearer {held.admin_token}"})
+    assert (scraped.status, scraped.json()["error"]["code"]) == (503, "unavailable")
     for name, sender in SENDERS.items():
         began = time.monotonic()
         _refused_in_its_dialect(name, sender.ask(held, f"{run}-gone-{name}"))
@@ -338,6 +340,8 @@ def test_sqlite_that_cannot_be_written(tmp_path: Path, fault: str) -> None:
     assert answer.headers["Retry-After"]
     assert answer.get_json()["status"] == 0
     assert gate.client.get("/healthz").status_code == 200
+    if fault == "read-only":
+        assert gate.client.get("/readyz").status_code == 503
     sa.event.remove(engine, "checkout", hinder)
     engine.dispose()
     assert [json.loads(row[0])["$insert_id"] for row in gate.rows("SELECT properties FROM event")] == ["before"]

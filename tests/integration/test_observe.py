@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from app import cli_observe
 from app.database import Database
 from app.events.port import EventQuery, EventRow
-from jobs import simulate
+from jobs import cleanup, simulate
 from policies.load import load
 from tests.integration.gate import Gate, build
 
@@ -372,3 +372,30 @@ def test_a_database_that_is_away_is_said_to_be_away(gate: Gate, monkeypatch: pyt
     answer = gate.client.get("/v1/findings", headers=gate.bearer("officer"))
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
+
+
+def test_simulations_and_mended_findings_end_by_themselves(gate: Gate) -> None:
+    send(gate, 10, "canary", comment=CANARY)
+    assert gate.services.findings.round() == 1
+    [found] = get(gate, "/v1/findings")["findings"]
+    post(gate, f"/v1/findings/{found['id']}/resolve", outcome="mended")
+    asked = post(gate, f"/v1/policies/{draft(gate)}/simulate", 202, days=7)
+    gate.work()
+    gate.clock[0] += 29 * 24 * 60 * MINUTE_MS
+    cleanup.clean(gate.services)
+    assert [each["id"] for each in get(gate, "/v1/simulations")["simulations"]] == [asked["id"]]
+    gate.clock[0] += 2 * 24 * 60 * MINUTE_MS
+    cleanup.clean(gate.services)
+    assert get(gate, "/v1/simulations")["simulations"] == []
+    assert len(get(gate, "/v1/findings")["findings"]) == 1
+    gate.clock[0] += 60 * 24 * 60 * MINUTE_MS
+    cleanup.clean(gate.services)
+    assert get(gate, "/v1/findings")["findings"] == []
+
+
+def test_a_look_that_takes_too_long_says_how_far_it_came(gate: Gate) -> None:
+    send(gate, 600, "many", company="ACME")
+    assert get(gate, "/v1/policies/suggestions")["complete"] is True
+    gate.services.suggestions._budget_s = 0
+    found = get(gate, "/v1/policies/suggestions")
+    assert (found["complete"], found["records"]) == (False, 500)

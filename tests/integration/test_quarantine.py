@@ -152,6 +152,53 @@ def test_a_person_who_opted_out_meanwhile_is_not_released(gate: Gate) -> None:
     assert gate.people() == ["bob"]
 
 
+def test_what_is_dropped_enrols_nobody_and_is_not_held(gate: Gate) -> None:
+    activate(gate, HOLDING + "events: {block: [View]}\n")
+    gate.track(gate.event("ada", "i1", diagnosis=CANARY))
+    assert gate.rows("SELECT count(*) FROM register") == [(0,)]
+    assert listing(gate)["total"] == 0
+
+
+def test_a_refused_purpose_meanwhile_keeps_the_event_held(gate: Gate) -> None:
+    purposes = "consent: {purposes: [{id: marketing, events: [View]}]}\n"
+    activate(gate, HOLDING + purposes)
+    gate.track(gate.event("ada", "i1", diagnosis=CANARY), gate.event("bob", "i2", diagnosis=CANARY))
+    body = {"distinct_ids": ["ada"], "purposes": ["marketing"]}
+    assert gate.client.post("/v1/opt-outs", json=body, headers=gate.bearer("officer")).status_code == 200
+    found = decide(gate, "release", filter={})
+    assert (found["released"], found["refused"]) == (1, {"purpose_refused": 1})
+    assert gate.people() == ["bob"]
+
+
+def test_what_a_device_encrypted_alone_is_not_encrypted_again_once_it_has_a_person(gate: Gate) -> None:
+    encrypting = (
+        HOLDING + "  - {id: mood, properties: [mood], category: user.content, sensitivity: confidential, action: encrypt}\n"
+    )
+    activate(gate, encrypting)
+    gate.track(gate.event("$device:d1", "i1", diagnosis=CANARY, mood="calm", more=json.dumps({"mood": "glad"})))
+    gate.track(gate.event("ada", "i2", mood="calm", **{"$device_id": "d1", "$user_id": "ada"}))
+    assert decide(gate, "release", filter={})["released"] == 1
+    lines = gate.exported()
+    assert [line["properties"]["mood"] for line in lines] == ["calm", "calm"]
+    assert [json.loads(line["properties"]["more"]) for line in lines if "more" in line["properties"]] == [{"mood": "glad"}]
+    codes = {json.loads(text)["mood"] for (text,) in gate.rows("SELECT properties FROM event")}
+    assert len(codes) == 1, "both stand under the person's key"
+
+
+def test_a_release_notes_old_events_for_retention_and_bridges_for_joins(gate: Gate) -> None:
+    hashing = "  - {id: note, properties: [note], category: user.content, sensitivity: internal, action: hash}\n"
+    keeping = "retention: [{id: views, events: [View], days: 400}]\n"
+    sent = gate.event("ada", "i1", diagnosis=CANARY, note="thanks")
+    gate.track(sent)
+    rotated = {"purpose": "pseudonym", "bridge_days": 30}
+    assert gate.client.post("/v1/keys/rotate", json=rotated, headers=gate.bearer("admin")).status_code == 200
+    activate(gate, HOLDING + hashing + keeping)
+    gate.clock[0] += 3 * DAY_MS
+    assert decide(gate, "release", filter={})["released"] == 1
+    assert gate.rows("SELECT from_ms FROM retention_late") == [(sent["properties"]["time"] * 1000 // DAY_MS * DAY_MS,)]
+    assert len(gate.rows("SELECT older FROM pseudonym_bridge")) == 1
+
+
 def test_an_id_that_the_event_names_and_does_not_keep_can_refuse_its_release(gate: Gate) -> None:
     gate.track(gate.event("eve", "i0"), gate.event("eve", "i1", diagnosis=CANARY, **{"$user_id": "ada"}))
     gate.client.post("/v1/opt-outs", json={"distinct_ids": ["eve"]}, headers=gate.bearer("officer"))

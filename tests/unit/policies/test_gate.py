@@ -347,6 +347,18 @@ def test_a_record_that_cannot_be_judged_is_dropped_alone(context: CheckContext) 
     assert decisions[0].remarks == (Remark("gate", "", "drop_event", Reason.CHECK_FAILED),)
 
 
+def test_a_record_whose_values_cannot_be_judged_is_dropped_alone(context: CheckContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    gate = compile_policy(load("policy: test"))
+    monkeypatch.setattr("policies.gate.Walk", fail)
+    records = [Record(Scope.EVENT, "e", {"note": note}) for note in ("write to jane@example.com", "thanks")]
+    decisions = gate.check(records, context)
+    assert [decision.verdict for decision in decisions] == [Verdict.DROPPED, Verdict.PASS]
+    assert decisions[0].remarks == (Remark("gate", "", "drop_event", Reason.CHECK_FAILED),)
+
+
 def test_nothing_given_is_changed(context: CheckContext) -> None:
     gate = compile_policy(load("policy: test"))
     given = {"a": "x", "l": [{"e": "jane@example.com"}], "j": '{"e": "jane@example.com"}'}

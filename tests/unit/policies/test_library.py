@@ -12,6 +12,8 @@ from policies.cases import disagreements, failures
 from policies.compile import compile_policy
 from policies.context import CheckContext
 from policies.errors import PolicyNotFound
+from policies.findings import Severity
+from policies.lint import lint_text
 from policies.load import load
 from policies.model import ActionKind, Consented, Drop, Fallback, Geolocation, Keep, Policy, Record, Rule, Scope, Signal, Verdict
 from policies.pseudonym import PseudonymKey
@@ -42,6 +44,12 @@ def test_every_shipped_policy_explains_itself_and_carries_cases(name: str) -> No
     assert len({case.name for case in shipped.cases}) == len(shipped.cases)
     assert all(rule.why for rule in shipped.rules)
     assert library.text(name).startswith("#")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lint_finds_no_error_and_no_category_of_our_own_making_in_it(name: str) -> None:
+    found = lint_text(library.text(name))
+    assert [str(each) for each in found if each.severity is Severity.ERROR or each.code == "unknown-category"] == []
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}: {case.name}" for name, case in CASES])

@@ -7,6 +7,8 @@ few records that carry a value under `encrypt` are checked a second time; all ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from re import Match
+from typing import Any
 
 import msgspec
 import structlog
@@ -16,6 +18,7 @@ from app.identity import bridges, personal, register
 from app.identity.derive import event_ids
 from app.identity.register import Row
 from app.keys.service import ProjectKeys
+from policies.cipher import ENCRYPTED_CODE, NotOurs, decrypted, encrypted
 from policies.context import CheckContext
 from policies.gate import Gate
 from policies.model import Decision, Record
@@ -53,6 +56,39 @@ def with_secrets(
         i: msgspec.structs.replace(record, subject_key=found[0]) if (found := secrets.get(people.get(i) or 0)) else record
         for i, record in records.items()
     }
+
+
+def under_person_keys(
+    tx: Connection, keys: ProjectKeys, owned: Sequence[tuple[int, Mapping[str, Any]]], people: Mapping[int, Row]
+) -> list[Mapping[str, Any]]:
+    """Properties that passed the gate before, each with its uid, as they would be had their device been linked then.
+
+    What a device encrypted under its own key before it had a person comes under the person's key. Otherwise a second check
+    would take it for a value in clear and encrypt it once more, and no reader would get behind both. `people` are the
+    register rows by uid.
+    """
+    linked = {uid for uid, _ in owned if uid in people and people[uid].person not in (uid, None)}
+    secrets = personal.secrets_of(tx, keys, linked) if linked else {}
+    return [_under_first(properties, secrets.get(uid, ())) for uid, properties in owned]
+
+
+def _under_first(properties: Mapping[str, Any], secrets: Sequence[bytes]) -> Mapping[str, Any]:
+    text = msgspec.json.encode(properties).decode()
+    if len(secrets) < 2 or not ENCRYPTED_CODE.search(text):
+        return properties
+    first, *others = secrets
+
+    def moved(code: Match[str]) -> str:
+        for secret in others:
+            try:
+                return encrypted(first, decrypted(secret, code[0]))
+            except NotOurs:
+                continue
+        return code[0]
+
+    # As text, because a code may stand in JSON inside a string; it has no character that JSON escapes.
+    changed: dict[str, Any] = msgspec.json.decode(ENCRYPTED_CODE.sub(moved, text))
+    return changed
 
 
 def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision]) -> dict[int, Row]:
