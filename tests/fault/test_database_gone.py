@@ -238,7 +238,8 @@ def test_postgresql_goes_and_comes_back(
         _taken(name, sender.ask(held, f"{run}-before-{name}"))
     mine = [n for mark, n in _stored_marks(url).items() if mark.startswith(run)]
     assert mine == [1] * 8, "track in three ways and import, before and after, each once"
-    assert _failed_closed(held) == refused + len(SENDERS)
+    # Every sender once, and the scrape.
+    assert _failed_closed(held) == refused + len(SENDERS) + 1
     assert _processes(one) == running, "nobody had to be started again"
 
 
