@@ -297,13 +297,6 @@ def audit_ref(tx: Connection, project_id: int, uid: int) -> str | None:
     return found
 
 
-def subject_key_row(tx: Connection, project_id: int, uid: int) -> bytes | None:
-    """The wrapped key of one id, or None for a tombstone."""
-    row = sa.select(register.c.wrapped_key).where(register.c.project_id == project_id, register.c.uid == uid)
-    found: bytes | None = tx.execute(row).scalar()
-    return found
-
-
 def gravest(states: Iterable[SubjectState]) -> SubjectState:
     """The state that forbids most among these; ACTIVE when there is none."""
     return max(states, key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)
