@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.before_request(authorise)
     app.after_request(_finish)
     if built.settings.trusted_proxies:
-        app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign]
+        app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     api = Api(app)
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())

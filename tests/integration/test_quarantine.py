@@ -64,7 +64,7 @@ def test_what_is_held_is_listed_without_values_and_opened_under_audit(gate: Gate
     assert found["ages"] == {"under_a_day": 1, "under_a_week": 0, "older": 0}
     assert [(each["event"], each["reason"], each["held"]) for each in found["groups"]] == [("View", "classified", 1)]
     [held] = found["held"]
-    assert set(held) == {"id", "event", "reason", "policy_version", "received", "expires"}
+    assert set(held) == {"id", "scope", "event", "reason", "policy_version", "received", "expires"}
     assert "ada" not in json.dumps(found)
     assert "thanks" not in json.dumps(found)
 
