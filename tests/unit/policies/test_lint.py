@@ -46,6 +46,9 @@ TABLE = [
     ("keeps-restricted", RULES + rule("a", "user_ssn", "keep"), 3, False, RULES + rule("a", "assn", "keep")),
     ("keeps-restricted", RULES + rule("a", "card_number", "keep", ", scan: false"), 3, True, RULES + rule("a", "card_number")),
     ("keeps-restricted", RULES + rule("a", "x", "keep").replace("internal", "restricted"), 3, False, RULES + rule("a", "x", "keep")),
+    # A wild pattern is also matched with `_` between its words; one form alone covers only itself.
+    ("never-matches", RULES + rule("a", '"*userEmail*"') + rule("b", '"*user_email*"', "keep"), 4, True,
+     RULES + rule("a", '"*user_email*"') + rule("b", '"*userEmail*"', "keep")),
     # Special categories, by name or by category: the ground must be written down, and then it is a warning.
     *(
         ("keeps-restricted", RULES + rule("a", name, "keep"), 3, True, RULES + rule("a", name))
