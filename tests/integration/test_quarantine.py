@@ -94,7 +94,7 @@ def test_a_released_event_is_exported_with_its_own_time_and_is_never_doubled(gat
     assert listing(gate)["total"] == 0
     gate.track(sent)
     assert decide(gate, "release", filter={})["released"] == 1
-    activate(gate, HOLDING.replace("quarantine}", "keep}"))
+    activate(gate, HOLDING.replace("quarantine}", "keep, why: explicit consent}"))
     gate.track(sent)
     assert len(gate.exported()) == 1
     [entry, _] = [each for each in gate.log() if each["action"] == "quarantine.released"]
