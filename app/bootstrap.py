@@ -108,7 +108,7 @@ def bootstrap(
         doorbell=doorbell,
         queue=queue,
         quarantine=quarantine,
-        findings=Findings(database, audit, clock),
+        findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock),
         ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),

@@ -53,6 +53,22 @@ def column(name: str, kind: Any, *constraints: Any, holds: Holds, **options: Any
     return sa.Column(name, kind, *constraints, info={"holds": holds}, **options)
 
 
+def work_columns() -> tuple[sa.Column[Any], ...]:
+    """What makes a row its own outbox: when it is due, who may work on it until when, and how that went.
+
+    `fence` rises with every claim, so that whoever lost the lease can change nothing. Times are Unix milliseconds.
+    """
+    return (
+        column("started_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("next_due_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("fence", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("attempts", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("error_code", sa.Text, holds=Holds.NOT_PERSONAL),
+    )
+
+
 class DatabaseFault(PortcullisError):
     """The database refused a statement: our mistake, not the caller's. Carries the SQLSTATE and never a value."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import StartupRefused
+from app.proxies import MOST_HOPS, TrustedProxies
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -26,7 +27,8 @@ class Settings:
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
-    `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
+    `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
+    `expected_days` is how long a finding that an officer calls expected stays quiet.
     """
 
     data_dir: Path
@@ -43,8 +45,9 @@ class Settings:
     archive_ttl: int
     job_lease: int
     geoip_db: Path | None
-    trusted_proxies: int
+    trusted_proxies: TrustedProxies
     quarantine_days: int
+    expected_days: int
     embedded: bool
 
     @classmethod
@@ -69,9 +72,10 @@ class Settings:
             erasure_grace=_integer(env, "PORTCULLIS_ERASURE_GRACE", 0, 0, 30 * 86_400),
             archive_ttl=_integer(env, "PORTCULLIS_ARCHIVE_TTL", 7 * 86_400, 60, 90 * 86_400),
             geoip_db=Path(env["GEOIP_DB"]).expanduser().absolute() if env.get("GEOIP_DB") else None,
-            trusted_proxies=_integer(env, "PORTCULLIS_TRUSTED_PROXIES", 0, 0, 16),
+            trusted_proxies=_proxies(env, "PORTCULLIS_TRUSTED_PROXIES"),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
+            expected_days=_integer(env, "PORTCULLIS_EXPECTED_DAYS", 90, 1, 3_650),
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )
 
@@ -104,6 +108,17 @@ def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: in
     raise StartupRefused(
         f"{name} is not a whole number from {low} to {high}", field=name, remedy=f"set {name}={default}, the default"
     )
+
+
+def _proxies(env: Mapping[str, str], name: str) -> TrustedProxies:
+    try:
+        return TrustedProxies.parse(env.get(name) or "0")
+    except ValueError:
+        raise StartupRefused(
+            f"{name} is neither a number of proxies up to {MOST_HOPS} nor a list of networks",
+            field=name,
+            remedy=f"set {name}=1 for one proxy, or {name}=10.0.0.0/8,fd00::/8 with no address bits beyond the prefix",
+        ) from None
 
 
 def _boolean(env: Mapping[str, str], name: str, default: bool) -> bool:

@@ -10,7 +10,6 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.access.roles import Permission
 from app.audit import views as audit
@@ -20,6 +19,7 @@ from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
 from app.ingest import check_views as check, views as ingest
 from app.observe import views as observe
+from app.proxies import behind
 from app.quarantine import views as quarantine
 from app.query import views as query
 from app.rulebook import views as rulebook
@@ -41,8 +41,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.before_request(authorise)
     app.after_request(_finish)
     if built.settings.trusted_proxies:
-        # Of X-Forwarded-For only what the operator's own proxies appended is believed: a sender can write the rest.
-        app.wsgi_app = ProxyFix(app.wsgi_app, built.settings.trusted_proxies, 0, 0, 0, 0)  # type: ignore[method-assign]
+        app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     api = Api(app)
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())

@@ -24,6 +24,7 @@ from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
 from app.subjects.model import SubjectRequest
+from policies.model import Scope
 
 _UIDS_AT_ONCE = 500
 _ROWS_AT_ONCE = 1_000
@@ -67,14 +68,15 @@ class Holdings:
                     yield shown
 
     def held_events(self) -> Iterator[dict[str, Any]]:
-        """Events of these people that wait in quarantine, opened."""
+        """Events and profile updates of these people that wait in quarantine, opened."""
         for uids in self._few_people():
             held = list(holding.held_of(self.tx, self._keys(), uids))
             revealed = self._reveal({uid for each in held for uid in each.uids})
-            texts = [(each.uid, msgspec.json.encode(holding.with_ids(each.properties, revealed)).decode()) for each in held]
+            texts = [(each.uid, msgspec.json.encode(holding.with_ids(each, revealed)).decode()) for each in held]
             for each, text in zip(held, self._legible().texts(self.tx, texts), strict=True):
                 properties = msgspec.json.decode(text)
-                yield {"reason": each.reason, "event": each.name, "time_ms": each.time_ms, "properties": properties}
+                name = "event" if each.scope is Scope.EVENT else "operation"
+                yield {"reason": each.reason, name: each.name, "time_ms": each.time_ms, "properties": properties}
 
     def identifiers(self) -> Iterator[dict[str, Any]]:
         """Every id that means one of these people, and what they decided."""

@@ -57,6 +57,7 @@ class AuditAction(StrEnum):
     FINDING_OPENED = "finding.opened"
     FINDING_ACKNOWLEDGED = "finding.acknowledged"
     FINDING_RESOLVED = "finding.resolved"
+    FINDING_EXPIRED = "finding.expired"
     SIMULATION_CREATED = "simulation.created"
     SIMULATION_DONE = "simulation.done"
     SIMULATION_CANCELLED = "simulation.cancelled"

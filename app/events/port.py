@@ -76,6 +76,12 @@ class EventStore(Protocol):
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """The profiles of these people, locked until the transaction ends where the engine can."""
 
+    def lock_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> None:
+        """Hold the profiles of these people until the transaction ends, where the engine can, all of them in one order.
+
+        Whoever then reads and puts them some at a time cannot meet another batch half-way.
+        """
+
     def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
         """Create or replace profiles; `seq` of a new one is ignored and given by the store."""
 

@@ -56,6 +56,13 @@ class SqlEventStore:
         rows = tx.execute(wanted.order_by(profile.c.seq).with_for_update())
         return {row.uid: _profile(row) for row in rows}
 
+    def lock_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> None:
+        """Row locks in the order of `seq` on PostgreSQL. On SQLite there is one writer."""
+        if tx.dialect.name != "postgresql" or not uids:
+            return
+        wanted = sa.select(profile.c.seq).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
+        tx.execute(wanted.order_by(profile.c.seq).with_for_update()).all()
+
     def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
         """Insert or update by (project, uid)."""
         if not rows:

@@ -67,7 +67,7 @@ def append_events(
     for each in accepted:
         row = _event_row(keys, each, known, policy.version, now_ms)
         if each.verdict is Verdict.QUARANTINED:
-            held.append((row, each.remarks, each.ids.stray))
+            held.append(Arrival(row, each.remarks, each.ids.stray))
         else:
             rows.append(row)
     store.append(tx, project_id, rows)

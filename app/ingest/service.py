@@ -138,17 +138,17 @@ class Ingest:
     def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
         tally, now = Tally(), self._clock()
-        by_token: dict[str, list[tuple[int, Update]]] = {}
+        by_token: dict[str, Parcel[Update]] = defaultdict(lambda: Parcel(Update))
         for index, raw in enumerate(batch.records):
             update = validate_update(raw, kind="profile", now_ms=now, limits=self.limits)
             if isinstance(update, Update):
-                by_token.setdefault(update.token, []).append((index, update))
+                by_token[update.token].add(index, update)
             else:
                 _set_aside(tally, index, update)
         if by_token:
             with self._database.write() as tx:
                 for token, updates in sorted(by_token.items()):
-                    found = self._project(tx, token, [index for index, _ in updates], tally, "$token")
+                    found = self._project(tx, token, updates.indexes, tally, "$token")
                     if found is not None:
                         self._update(tx, found, updates, tally, circumstances)
         tally.failures.sort(key=lambda failure: failure.index)
@@ -158,7 +158,7 @@ class Ingest:
         self,
         tx: Connection,
         project: Project,
-        updates: Sequence[tuple[int, Update]],
+        updates: Parcel[Update],
         tally: Tally,
         circumstances: Circumstances,
     ) -> None:
@@ -170,8 +170,9 @@ class Ingest:
             keys,
             policy,
             self._stores.of(project.store_url),
+            self._quarantine,
             self._counting,
-            updates,
+            updates.parts(),
             self._clock(),
             self._context(keys, circumstances),
         )

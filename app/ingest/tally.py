@@ -12,7 +12,7 @@ from app.ingest.answers import FailedRecord
 class Tally:
     """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored.
 
-    `opted_in` are people whose first consent came with the batch.
+    `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along.
     """
 
     valid: int = 0
@@ -20,6 +20,7 @@ class Tally:
     changed: int = 0
     quarantined: int = 0
     opted_in: int = 0
+    withdrawn: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
 
@@ -30,5 +31,6 @@ class Tally:
             "changed": self.changed,
             "quarantined": self.quarantined,
             "refused": self.refused.total(),
+            "withdrawn": self.withdrawn,
         }
         return {name: n for name, n in figures.items() if n}

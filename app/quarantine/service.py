@@ -1,4 +1,4 @@
-"""What an officer does with held events: list them, open one, release or discard them. And how they expire.
+"""What an officer does with held events and profile updates: list them, open one, release or discard them. And how they expire.
 
 A release puts the held form, already cleaned, before the policy that is in force now, as a new record with its original time
 and its person's present state. Whatever made the event be held (the same rule, at the same place, for the same reason) is
@@ -10,7 +10,7 @@ on the officer's screen, it stays held and says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from app.keys.service import Keyring, ProjectKeys
 from app.quarantine import holding
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
+from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
@@ -52,6 +53,7 @@ class Selection:
     event: str | None = field(default=None, repr=False)
     before_ms: int | None = None
     after_ms: int | None = None
+    scope: str | None = None
 
     def of(self, project_id: int) -> sa.ColumnElement[bool]:
         """As a condition on the table."""
@@ -60,6 +62,8 @@ class Selection:
             conditions.append(quarantined.c.id.in_(list(self.ids)))
         if self.reason is not None:
             conditions.append(quarantined.c.reason == self.reason)
+        if self.scope is not None:
+            conditions.append(quarantined.c.scope == self.scope)
         if self.event is not None:
             conditions.append(quarantined.c.name == self.event)
         if self.before_ms is not None:
@@ -71,20 +75,27 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One held event without its values."""
+    """One held record without its values. `event` is the name of an event, or of an operation on a profile."""
 
     id: str
+    scope: str
     event: str = field(repr=False)
     reason: str
     policy_version: int
     received_ms: int
     expires_ms: int
 
+    @classmethod
+    def of(cls, row: Any) -> Listed:
+        """Of a row of the table, or of an opened record."""
+        return cls(row.id, str(row.scope), row.name, row.reason, row.policy_version, row.received_ms, row.expires_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Held events of one name and reason."""
+    """Held records of one scope, name and reason."""
 
+    scope: str
     event: str = field(repr=False)
     reason: str
     held: int
@@ -159,6 +170,10 @@ class Quarantine:
         """Keep these events, sealed, until they are decided or expire; in the transaction that acknowledges them."""
         holding.hold(tx, keys, events, self._clock(), self._ttl_ms)
 
+    def withdraw(self, tx: Connection, keys: ProjectKeys, people: Collection[int]) -> int:
+        """Drop what is held for profiles that their sender deletes; in that transaction, which counts it in its audit entry."""
+        return holding.remove_updates(tx, keys.project_id, people) if people else 0
+
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def overview(self, by: Principal, wanted: Selection, limit: int, cursor: str | None = None) -> Overview:
@@ -169,7 +184,7 @@ class Quarantine:
             day, week = int(day or 0), int(week or 0)
             rows = tx.execute(_page(condition, _after(cursor), limit + 1)).all()
             groups = tx.execute(_groups(condition)).all()
-        held = [Listed(row.id, row.name, row.reason, row.policy_version, row.received_ms, row.expires_ms) for row in rows[:limit]]
+        held = [Listed.of(row) for row in rows[:limit]]
         return Overview(
             total=total,
             ages={"under_a_day": day, "under_a_week": week - day, "older": total - week},
@@ -189,7 +204,7 @@ class Quarantine:
             if held is None or (held.uid and (subject is None or subject.hidden)):
                 raise NotFound("no such held event", field="id", remedy="list them with GET /v1/quarantine")
             self._stage(tx, AuditAction.QUARANTINE_READ, by, {"events": 1}, held)
-        properties = holding.with_ids(held.properties, revealed)
+        properties = holding.with_ids(held, revealed)
         return Opened(held, subject.canonical if subject else "", properties)
 
     # --- deciding ----------------------------------------------------------------------------------------------------
@@ -237,18 +252,40 @@ class Quarantine:
                 part.held_again += 1
             else:
                 passed.append((held, decision))
-        self._stores.of(by.project.store_url).append(tx, by.project.id, [_row(*each, policy.version) for each in passed])
-        if passed and policy.written.retention:
-            retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in passed), now)
         owners = [(people[held.uid].person, decision.bridges) for held, decision in passed if held.uid]
-        keyed.keep_bridges(tx, keys, owners, now)
-        holding.remove(tx, by.project.id, [held.id for held, _ in passed])
-        part.released = len(passed)
+        pairs = keyed.keep_bridges(tx, keys, owners, now)
+        done = self._put_back(tx, by, passed, people, pairs, policy, part)
+        holding.remove(tx, by.project.id, [held.id for held in done])
+        part.released = len(done)
         facts = {"policy_version": str(policy.version)}
         self._stage(tx, AuditAction.QUARANTINE_RELEASED, by, part.counts(), *page, facts=facts)
         outcome.released += part.released
         outcome.held_again += part.held_again
         outcome.refused += part.refused
+
+    def _put_back(
+        self,
+        tx: Connection,
+        by: Principal,
+        passed: Sequence[tuple[Held, Decision]],
+        people: Mapping[int, Row],
+        newest: Mapping[int, Mapping[str, str]],
+        policy: ActivePolicy,
+        part: Outcome,
+    ) -> list[Held]:
+        """Store what passed: events as they happened, updates as they arrived. Returns what is stored now."""
+        store = self._stores.of(by.project.store_url)
+        events = [each for each in passed if each[0].scope is Scope.EVENT]
+        store.append(tx, by.project.id, [_row(*each, policy.version) for each in events])
+        if events and policy.written.retention:
+            retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in events), self._clock())
+        changes = [
+            Passed(held, decision, held.uid if held.literal else people[held.uid].person or held.uid)
+            for held, decision in passed
+            if held.scope is not Scope.EVENT
+        ]
+        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        return [*(held for held, _ in events), *done]
 
     @staticmethod
     def _checked(
@@ -303,8 +340,10 @@ def _record(held: Held, properties: Mapping[str, Any], people: Mapping[int, Row]
     named = [people[uid] for uid in held.uids if uid in people]
     if held.stray is not None and held.stray in strays:
         named.append(strays[held.stray])
-    refused = NOBODY_REFUSES.union(*(each.refused for each in named))
-    return Record(Scope.EVENT, held.name, properties, _state(held, named, people), held.time_ms, refused)
+    # A change to a profile serves no purpose that could be refused by itself.
+    mine = named if held.scope is Scope.EVENT else ()
+    refused = NOBODY_REFUSES.union(*(each.refused for each in mine))
+    return Record(held.scope, held.name, properties, _state(held, named, people), held.time_ms, refused)
 
 
 def _state(held: Held, named: Sequence[Row], people: Mapping[int, Row]) -> SubjectState:
@@ -340,7 +379,7 @@ def _page(condition: sa.ColumnElement[bool], after: tuple[int, str] | None, limi
 
 def _groups(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     arrival, n = quarantined.c.received_ms, sa.func.count()
-    columns = (quarantined.c.name, quarantined.c.reason)
+    columns = (quarantined.c.scope, quarantined.c.name, quarantined.c.reason)
     wanted = sa.select(*columns, n, sa.func.min(arrival), sa.func.max(arrival)).where(condition)
     return wanted.group_by(*columns).order_by(n.desc(), *columns).limit(_GROUPS)
 

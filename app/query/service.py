@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.roles import Permission
-from app.access.service import Principal, Project
+from app.access.service import Principal
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.events.placement import EventStores
-from app.events.port import EventQuery, EventStore, ProfileRow
+from app.events.port import EventStore, ProfileRow
 from app.identity import register
 from app.identity.register import Row
 from app.identity.tables import register as register_table
@@ -26,7 +26,7 @@ from app.query.batches import batches
 from app.query.export import EventExport
 from app.query.legible import Legible
 from app.query.params import EngageParams, ExportParams
-from app.query.render import event_line, open_event, profile_view, uids_of
+from app.query.render import profile_view
 from app.query.sessions import Session
 from policies.model import SubjectState
 
@@ -91,22 +91,6 @@ class Query:
                 counts, facts = {"events": export.sent, **_opened(legible)}, {"phase": phase}
                 self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
 
-    def subject_events(
-        self, tx: Connection, project: Project, uids: Collection[int], *, from_ms: int | None = None
-    ) -> Iterator[bytes]:
-        """The events of these people as lines of an export, without newlines, in time order; hidden people left out.
-
-        The caller's transaction stays open while the lines are read, and the caller writes the audit entry.
-        """
-        keys = self._keyring.of(tx, project.id)
-        legible = Legible(self._keyring, project.id, open_values=False)
-        query = EventQuery(from_ms=from_ms, uids=uids)
-        for rows in batches(self._stores.of(project.store_url).scan(tx, project.id, query), _BATCH):
-            events = [open_event(row) for row in legible.rows(tx, rows)]
-            revealed = register.reveal(tx, keys, uids_of(events))
-            lines = (event_line(each, revealed) for each in events)
-            yield from (line for line in lines if line is not None)
-
     # --- profiles ----------------------------------------------------------------------------------------------------
 
     def profiles(self, by: Principal, params: EngageParams) -> ProfilePage:
@@ -124,20 +108,6 @@ class Query:
                 sessions.keep(tx, by.project.id, session, self._clock())
             self._stage_read(tx, by, params, rows, legible)
         return ProfilePage(params.page, results, session.id, session.total)
-
-    def subject_profiles(self, tx: Connection, project: Project, uids: Collection[int]) -> Iterator[dict[str, Any]]:
-        """The profiles of these people as `{"$distinct_id", "$properties"}`; hidden people left out.
-
-        Values may be `msgspec.Raw`: encode with `msgspec.json`. The caller writes the audit entry.
-        """
-        keys = self._keyring.of(tx, project.id)
-        store = self._stores.of(project.store_url)
-        for chosen in batches(sorted(uids), _BATCH):
-            found = store.profiles_of(tx, project.id, chosen)
-            rows = Legible(self._keyring, project.id, open_values=False).rows(tx, list(found.values()))
-            revealed = register.reveal(tx, keys, found.keys())
-            views = (profile_view(row, revealed) for row in rows)
-            yield from (view for view in views if view is not None)
 
     def _measured(
         self, store: EventStore, keys: ProjectKeys, ids: Collection[str] | None, uids: Collection[int] | None
