@@ -245,7 +245,8 @@ class PhoneReader:
             return 0, ""
         if is_something_else(text, begin):
             return 0, ""
-        trunk = text.startswith(self._lead, begin)
+        # A zero on its own begins a fraction; no place in Italy has a code of one digit.
+        trunk = text.startswith(self._lead, begin) and (bool(self._prefix) or text[begin + 1 : begin + 2].isdigit())
         for taken in range(min(_MAX_GROUPS, len(groups) - first), 1, -1):
             chosen = groups[first : first + taken]
             digits = "".join(text[a:b] for a, b in chosen)
