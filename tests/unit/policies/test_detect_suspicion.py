@@ -44,6 +44,7 @@ def suspected(scanner: Scanner, text: str) -> list[tuple[Detector, int, int]]:
 @settings(max_examples=600, deadline=None)
 @example("\n536904399 ssn", "US")
 @example(".3622.006459.0278", "US")
+@example("5 March 1989 né lea", "US")
 def test_what_exact_detectors_find_is_suspected(text: str, region: str) -> None:
     scanner = SCANNERS[region]
     found = exact(scanner, text)
