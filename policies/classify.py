@@ -17,6 +17,7 @@ from enum import IntEnum, auto
 import re2
 
 from policies.model import ActionKind, Detector, Reason, Rule, Scope
+from policies.pseudonym import PSEUDONYM_CODE
 from policies.text import folded_name, joined_name, worded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
@@ -39,9 +40,11 @@ HOUSEKEEPING = IDENTIFIERS | LINKS | CLOCKS | {"$insert_id"}
 IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge", "$opt_in"})
 
 # What a detector puts into a name is no part of the name: else ``[phone]`` would be matched by ``*phone*``.
-_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]")
+_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]|{PSEUDONYM_CODE.pattern}")
 
 _JSON_STARTS = ("{", "[", '"')
+
+_PSEUDONYM_LENGTH = 35
 
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
@@ -251,11 +254,19 @@ class Classifier:
                 self._cache[parent, key] = found
         return found
 
+    def renamed(self, parent: Place, before: Place, key: str) -> Place:
+        """The place of what was ``before`` and is now called ``key``, because its name held personal data: the stricter of
+        the two, so that a name beside an address hides from no rule."""
+        after, governing = self.place(parent, key), before.governing
+        if after.role is not Role.PLAIN or after.governing is None or before.role is not Role.PLAIN:
+            return before
+        return before if governing is not None and governing.index <= after.governing.index else after
+
     def _resolved(self, parent: Place, key: str) -> Place:
         top = parent.root
         role = _role(key) if top else Role.PLAIN
         path, words = folded_name(key), worded_name(key)
-        if "[" in key:
+        if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
             path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
         if not top:
             path, words = f"{parent.path}.{path}", f"{parent.words}.{words}"
