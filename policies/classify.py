@@ -45,6 +45,9 @@ _JSON_STARTS = ("{", "[", '"')
 
 _PSEUDONYM_LENGTH = 35
 
+MAX_NAME = 1_024
+"""How many characters a name may have to be judged; a longer one is removed with what stands under it."""
+
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
 _MAX_PATH = 512
@@ -176,7 +179,7 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_limited", "_patterns", "_roots", "_rules", "_unknown")
 
     def __init__(
         self,
@@ -196,12 +199,13 @@ class Classifier:
         self._patterns = {
             scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes], telling) for scope in Scope
         }
+        self._limited = tuple(entry for entry in self._rules if entry.events is not None)
         self._roots: dict[tuple[Scope, int], Place] = {}
         self._cache: dict[tuple[Place, str], Place] = {}
 
     def event_mask(self, name: str) -> int:
         """One bit for every rule that is limited to some events and applies to this one."""
-        return sum(1 << entry.index for entry in self._rules if entry.events and entry.events.match(name))
+        return sum(1 << entry.index for entry in self._limited if entry.events and entry.events.match(name))
 
     def root(self, scope: Scope, mask: int) -> Place:
         """The place of a whole record, above its properties."""
@@ -247,6 +251,9 @@ class Classifier:
 
     def _judged(self, parent: Place, key: str) -> tuple[str, str, Governing | None, Part, bool, bool, Role]:
         """Path, words, rule, part, whether it is suspicious and whether telling, and role."""
+        if len(key) > MAX_NAME:
+            # The walk removes it.
+            return "", "", None, Part.TOUCHED, True, False, Role.PLAIN
         role = _ROLES.get(key, Role.PLAIN) if parent.root else Role.PLAIN
         path, words = folded_name(key), worded_name(key)
         if "[" in key or len(key) >= _PSEUDONYM_LENGTH:

@@ -55,21 +55,21 @@ class Shapes:
         return self._plans.get(keys) or self._made(keys)
 
     def _made(self, keys: tuple[str, ...]) -> Plan:
-        known, suspicious = self._parts, False
+        known = self._parts
         parts: tuple[list[str], ...] = ([], [], [], [], [])
         touched, clocks, identifiers, insert_ids, scanned = parts
         for key in keys:
             part = known.get(key)
             if part is None:
                 part = self._learned(key)
-                suspicious = suspicious or part is None
-            # Where a name may hold personal data itself, the walk goes through all of the record.
-            (scanned if part is None else parts[part]).append(key)
+                if part is None:
+                    # The walk goes through all of the record, so what the other names are is left to it.
+                    return Plan((), (), (), (), keys, True, _getter(keys))
+            parts[part].append(key)
         guards = (*[(key, _NUMBERS) for key in clocks], *[(key, SCALARS) for key in identifiers])
         names = tuple(scanned)
-        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
-        if not suspicious:
-            self._remember(keys, plan)
+        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, False, _getter(names))
+        self._remember(keys, plan)
         return plan
 
     def _learned(self, key: str) -> Part | None:

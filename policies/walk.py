@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from policies.classify import Governing, Place, Role
+from policies.classify import MAX_NAME, Governing, Place, Role
 from policies.context import CheckContext
 from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
 from policies.model import Mask, Record, Remark, Truncate
 from policies.shapes import SCALARS
-from policies.terms import MAX_DEPTH, Terms, fallback_of
+from policies.terms import MAX_DEPTH, MAX_NAMES, Terms, fallback_of
 from policies.transform import CHANGING, Changing, Transformer, is_spread
 from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
@@ -42,13 +42,14 @@ class Refused(Exception):
 class Walk:
     """One record under examination. Collects remarks and whether the record must be held."""
 
-    __slots__ = ("_craft", "_exposed", "_spread", "_terms", "gravest", "quarantined", "remarks")
+    __slots__ = ("_craft", "_exposed", "_names", "_spread", "_terms", "gravest", "quarantined", "remarks")
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
         self._craft = Transformer(context, record, terms.region)
         self._exposed = context.identifiers == "exposed" or record.scope is not Scope.EVENT
+        self._names = 0  # Suspicious ones, of which a record may have ``MAX_NAMES``.
         # The rule whose value, in the list or mapping at hand, was sent in pieces.
         self._spread: Governing | None = None
         self.remarks: list[Remark] = []
@@ -70,11 +71,13 @@ class Walk:
 
         Raises Refused when the record as a whole must not pass.
         """
-        wanted = set(keys)
-        place_of = self._terms.classifier.place
-        places = {key: place_of(root, key) for key in properties if key in wanted and isinstance(key, str)}
-        if len(places) < len(wanted) or any(place.suspicious for place in places.values()):
-            return self._renamed(properties, wanted, root)
+        wanted, places = set(keys), {}
+        for key in properties:
+            if key in wanted:
+                place = self._terms.classifier.place(root, key) if isinstance(key, str) else None
+                if place is None or place.suspicious:
+                    return self._renamed(properties, wanted, root)
+                places[key] = place
         # No name changes, so every value that remains stays where it stood.
         kept = dict(properties)
         for key, place in places.items():
@@ -109,10 +112,14 @@ class Walk:
         if not isinstance(key, str):
             self._remark("gate", f"{shown}.<key>", ActionKind.DROP, Reason.INVALID_TYPE)
             return
+        if len(key) > MAX_NAME or (self._names >= MAX_NAMES and self._terms.scanner.suspicion.name(key)):
+            self._drop("gate", f"{shown}.<key>", Reason.INVALID_TYPE)
+            return
         place = self._terms.classifier.place(parent, key)
         path = f"{shown}.{key}"
         if place.suspicious:
             hidden = f"{shown}.<key>"
+            self._names += 1
             new_key = self._text(place, key, hidden, depth) if key[:1] in JSON_STARTS else self._scrubbed(key, hidden, "")
             if isinstance(new_key, Gone):
                 return

@@ -74,3 +74,19 @@ def test_a_name_of_which_a_detector_takes_a_part_is_judged_by_the_rest(name: str
 
 def test_a_name_that_tells_nothing_else_keeps_its_value(checked: Check) -> None:
     assert checked(SECRET.format(action="redact"), {"a jane@example.com": "x"}).properties == {"a [email]": "x"}
+
+
+def test_more_names_that_may_be_personal_data_than_are_worth_judging_are_removed(checked: Check) -> None:
+    decision = checked(SECRET.format(action="redact"), {**{f"a{i}@example.com": i for i in range(400)}, "plan": "pro"})
+    assert decision.properties is not None
+    assert (len(decision.properties), decision.properties["plan"]) == (256, "pro")
+    assert decision.remarks[-1].reason == "invalid_type"
+    assert "example.com" not in repr(decision)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_name_too_long_to_be_judged_is_removed(deep: bool, checked: Check) -> None:
+    properties = {"password" + "\u0301" * 2_000: "hunter2", "x" * 1_024: 1}
+    decision = checked(SECRET.format(action="redact"), {"a": properties} if deep else properties)
+    assert decision.properties == ({"a": {"x" * 1_024: 1}} if deep else {"x" * 1_024: 1})
+    assert [(remark.rule, remark.reason) for remark in decision.remarks] == [("gate", "invalid_type")]
