@@ -41,7 +41,7 @@ def classifier(policy: Policy, scanner: Scanner) -> Classifier:
     """Which rule governs which property, the standing rules first."""
     written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
     unknown = Part.SCANNED if policy.unknown_properties.otherwise is Fallback.ALLOW else Part.TOUCHED
-    return Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown, scanner.is_telling)
+    return Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown, scanner.suspicion.telling)
 
 
 def digest(policy: Policy) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ _BASE64_STARTS: Final = ("ey", "ew", "W3", "Wy", "Ww", "W1", "Ij", "In")
 # A name with its quotes, escaped or not or written as HTML, or the begin of an object. RE2, because a text that does not
 # parse is the place to look for what takes long.
 _NAME = re2.compile(r"\\*(?:[\"']|&quot;|&#34;)([^\"'&:{}\[\],]{1,256}?)\\*(?:[\"']|&quot;|&#34;)\s*:\s*(\{?)")
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _MAX_NAMES = 1_000
 _MAX_OUTER = 16
 
@@ -87,6 +89,7 @@ def governed_part(classifier: Classifier, place: Place, text: str) -> Governing 
         if count >= _MAX_NAMES or len(outer) > _MAX_OUTER:
             raise Unreadable
         name, opens = match.groups()
+        name = _ESCAPE.sub(lambda escape: chr(int(escape.group(1), 16)), name) if "\\" in name else name
         for parent in tuple(outer):
             below = classifier.place(parent, name)
             if not below.is_left_alone:

@@ -15,6 +15,10 @@ from policies.vocabulary import Detector, Fallback, Sensitivity
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
 
+MAX_NAMES: Final = 255
+"""How many names that may hold personal data themselves are judged in one record; further ones are removed with their
+values. No SDK sends one, and ingest takes no more names than this on one level."""
+
 _STRICTNESS = tuple(Fallback)
 _GRAVITY = tuple(Sensitivity)
 

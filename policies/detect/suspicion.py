@@ -8,6 +8,7 @@ a few combinations make up nearly all texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,6 +18,7 @@ import re2
 from policies.detect.context import Words
 from policies.detect.kinds import DIGITS, Form
 from policies.model import Detector, DetectorTerms
+from policies.patternset import lean
 from policies.text import fold, needs_folding
 
 _SET_MEMORY = 256 << 20
@@ -40,6 +42,9 @@ WRAPPED = (
 EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
 """A JSON text inside a string of a JSON text."""
 
+
+# Names in which no form can be: too short for Base64, too few digits for a number, no sign between them.
+_ORDINARY = re.compile(r"(?=.{0,15}\Z)[$]?[a-z_]*(?:[0-9][a-z_]*){0,4}")
 
 _Mark: TypeAlias = tuple[str, int]
 
@@ -66,13 +71,6 @@ def _options() -> re2.Options:
     return options
 
 
-def _lean(patterns: re2.Set) -> Callable[[bytes], Sequence[int] | None]:
-    """``patterns.Match`` for bytes. The library's own method asks about the type of the text first, which costs as much
-    as fifty bytes of it."""
-    lean: Callable[[bytes], Sequence[int] | None] | None = getattr(getattr(patterns, "_set", None), "Match", None)
-    return lean or patterns.Match
-
-
 class _Members:
     """One RE2 set, and what each of its members stands for."""
 
@@ -85,7 +83,7 @@ class _Members:
         for pattern in (*members, "^"):
             patterns.Add(pattern)
         patterns.Compile()
-        self.match: Callable[[bytes], Sequence[int] | None] = _lean(patterns)
+        self.match: Callable[[bytes], Sequence[int] | None] = lean(patterns)
         self.marks: list[list[_Mark]] = [*members.values(), []]
 
 
@@ -107,6 +105,7 @@ class Suspicion:
         "_letters",
         "_names",
         "_strong",
+        "_telling",
         "_unmarked",
     )
 
@@ -133,8 +132,14 @@ class Suspicion:
         self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
         self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
         self._known: dict[tuple[int, ...], tuple[Verdict, bool]] = {}
-        self._names = _Members(self._words_of_names(words))
+        of_names = self._words_of_names(words)
+        self._names, self._telling = _Members(of_names), tuple(of_names)
         self._every = frozenset(range(len(forms)))
+
+    @property
+    def telling(self) -> Sequence[str]:
+        """The patterns, as RE2, of the folded paths for which ``context`` is not empty."""
+        return self._telling
 
     def _words_of_names(self, words: Sequence[Words]) -> dict[str, list[_Mark]]:
         members: dict[str, list[_Mark]] = {}
@@ -145,7 +150,7 @@ class Suspicion:
 
     def name(self, name: str) -> bool:
         """Whether a name may itself hold personal data."""
-        return self.any(name.encode("utf-8", "surrogatepass"))
+        return _ORDINARY.fullmatch(name) is None and self.any(name.encode("utf-8", "surrogatepass"))
 
     def context(self, name: str) -> frozenset[int]:
         """The forms, by place, that the name of a property speaks for; all of them when the engine fails."""

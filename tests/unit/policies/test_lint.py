@@ -152,7 +152,7 @@ def test_what_lint_calls_dead_decides_nothing() -> None:
     for scope in Scope:
         for path in ("email", "user.mail", "x.email"):
             assert [each.rule.id for each in classifier.candidates(path, scope)] == ["a", "b"] or path == "x.email"
-            entry = classifier.governing(path, path, classifier.root(scope, 0))
+            entry = classifier.place(classifier.root(scope, 0), path).governing
             assert entry is not None
             assert entry.rule.id == "a"
 
