@@ -45,6 +45,8 @@ _JSON_STARTS = ("{", "[", '"')
 
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
+_MAX_NAMES_KEPT = 32
+_MAX_NAME_SETS = 4_096
 _MAX_PATH = 512
 _SET_MEMORY = 64 << 20
 
@@ -202,7 +204,7 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown", "untouched")
 
     def __init__(
         self,
@@ -223,6 +225,8 @@ class Classifier:
         self._patterns = {scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes]) for scope in Scope}
         self._roots: dict[tuple[Scope, int], Place] = {}
         self._cache: dict[tuple[Place, str], Place] = {}
+        # A place and the names of a mapping below it, none of which any rule changes or is suspicious itself.
+        self.untouched: set[tuple[Place | str, ...]] = set()
 
     def event_mask(self, name: str) -> int:
         """One bit for every rule that is limited to some events and applies to this one."""
@@ -250,6 +254,13 @@ class Classifier:
                     self._cache.clear()
                 self._cache[parent, key] = found
         return found
+
+    def remember_untouched(self, names: tuple[Place | str, ...]) -> None:
+        """Remember a place and the names below it as ``untouched``, unless they are many or long."""
+        if len(names) <= _MAX_NAMES_KEPT and all(len(name) <= _MAX_CACHED_KEY for name in names if isinstance(name, str)):
+            if len(self.untouched) >= _MAX_NAME_SETS:
+                self.untouched.clear()
+            self.untouched.add(names)
 
     def _resolved(self, parent: Place, key: str) -> Place:
         top = parent.root

@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     insert_ids: tuple[str, ...]
     scanned: tuple[str, ...]
     suspicious: bool  # A name among the keys may hold personal data itself.
+    walked: bool  # Something is to be done whatever the values are.
     values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
 
 
@@ -39,22 +40,19 @@ class Shapes:
     one out. All that is remembered is bounded.
     """
 
-    __slots__ = ("_classifier", "_once", "_plain", "_plans", "root")
+    __slots__ = ("_classifier", "_once", "_plain", "known", "root")
 
     def __init__(self, classifier: Classifier, root: Place) -> None:
         """Start with nothing seen."""
         self.root = root
         self._classifier = classifier
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self.known: dict[tuple[str, ...], Plan] = {}
         self._once: set[int] = set()
         # Names that no rule touches and that hold nothing themselves.
         self._plain: set[str] = set()
 
-    def plan(self, keys: tuple[str, ...]) -> Plan:
-        """The plan for these names, in this order."""
-        return self._plans.get(keys) or self._made(keys)
-
-    def _made(self, keys: tuple[str, ...]) -> Plan:
+    def made(self, keys: tuple[str, ...]) -> Plan:
+        """The plan for these names, in this order, when it is not among the ``known``."""
         plain = self._plain
         rest = [key for key in keys if key not in plain]
         parts: tuple[list[str], ...] = ([], [], [], [], [])
@@ -72,7 +70,8 @@ class Shapes:
         others = tuple(key for key in keys if key not in unknown) if rest else keys
         names = (*others, *scanned)
         guards = (*((key, _NUMBERS) for key in clocks), *((key, SCALARS) for key in identifiers))
-        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
+        walked = bool(touched) or suspicious
+        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, walked, _getter(names))
         if not suspicious and len(keys) <= _MAX_PLANNED_KEYS and sum(map(len, keys)) <= _MAX_PLANNED_NAMES:
             self._remember(keys, plan)
         return plan
@@ -84,9 +83,9 @@ class Shapes:
                 self._once.clear()
             self._once.add(sighting)
             return
-        if len(self._plans) >= _MAX_PLANS:
-            self._plans.clear()
-        self._plans[keys] = plan
+        if len(self.known) >= _MAX_PLANS:
+            self.known.clear()
+        self.known[keys] = plan
 
 
 def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
