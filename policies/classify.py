@@ -50,6 +50,8 @@ MAX_NAME = 1_024
 
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
+_MAX_NAMES_KEPT = 32
+_MAX_NAME_SETS = 4_096
 _MAX_PATH = 512
 
 
@@ -179,7 +181,7 @@ class _PathPatterns:
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_limited", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_limited", "_patterns", "_roots", "_rules", "_unknown", "untouched")
 
     def __init__(
         self,
@@ -202,6 +204,8 @@ class Classifier:
         self._limited = tuple(entry for entry in self._rules if entry.events is not None)
         self._roots: dict[tuple[Scope, int], Place] = {}
         self._cache: dict[tuple[Place, str], Place] = {}
+        # A place and the names of a mapping below it, none of which any rule changes or is suspicious itself.
+        self.untouched: set[tuple[Place | str, ...]] = set()
 
     def event_mask(self, name: str) -> int:
         """One bit for every rule that is limited to some events and applies to this one."""
@@ -243,6 +247,13 @@ class Classifier:
         of a name that never comes again."""
         part, suspicious = self._judged(root, key)[3:5]
         return None if suspicious else part
+
+    def remember_untouched(self, names: tuple[Place | str, ...]) -> None:
+        """Remember a place and the names below it as ``untouched``, unless they are many or long."""
+        if len(names) <= _MAX_NAMES_KEPT and all(len(name) <= _MAX_CACHED_KEY for name in names if isinstance(name, str)):
+            if len(self.untouched) >= _MAX_NAME_SETS:
+                self.untouched.clear()
+            self.untouched.add(names)
 
     def _resolved(self, parent: Place, key: str) -> Place:
         path, words, governing, part, suspicious, telling, role = self._judged(parent, key)

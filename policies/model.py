@@ -2,7 +2,8 @@
 
 Nothing here behaves; ``compile`` gives a ``Policy`` its meaning and ``gate`` applies it.
 Fields that may hold personal data are kept out of every ``repr``. What is made once for every event is a
-``msgspec.Struct``, which costs a fifth of a frozen dataclass.
+``msgspec.Struct``, which costs a fifth of a frozen dataclass; ``gc=False``, because values that are made after their
+parts are in no cycle.
 """
 
 from __future__ import annotations
@@ -281,7 +282,7 @@ class _Silent:
 NOBODY_REFUSES: frozenset[str] = frozenset()
 
 
-class Record(_Silent, msgspec.Struct, frozen=True):
+class Record(_Silent, msgspec.Struct, frozen=True, gc=False):
     """One thing to judge: an event, or one operation map of a profile or group update.
 
     ``name`` is the event name, or the operation such as ``$set``; ``properties`` is JSON-like and never
@@ -298,7 +299,7 @@ class Record(_Silent, msgspec.Struct, frozen=True):
     subject_key: bytes | None = None
 
 
-class Remark(msgspec.Struct, frozen=True):
+class Remark(msgspec.Struct, frozen=True, gc=False):
     """One thing the gate did: which rule, where, which action, and why. It never holds a value."""
 
     rule: str
@@ -307,7 +308,7 @@ class Remark(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Decision(_Silent, msgspec.Struct, frozen=True):
+class Decision(_Silent, msgspec.Struct, frozen=True, gc=False):
     """The answer for one record. ``name`` and ``properties`` are None exactly when it was dropped.
 
     The properties of a record that passes untouched are its own, not a copy. A quarantined record holds the cleaned

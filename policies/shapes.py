@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     insert_ids: tuple[str, ...]
     scanned: tuple[str, ...]
     suspicious: bool  # A name among the keys may hold personal data itself.
+    walked: bool  # Something is to be done whatever the values are.
     values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
 
 
@@ -39,22 +40,19 @@ class Shapes:
     one out. All that is remembered is bounded.
     """
 
-    __slots__ = ("_classifier", "_once", "_parts", "_plans", "root")
+    __slots__ = ("_classifier", "_once", "_parts", "known", "root")
 
     def __init__(self, classifier: Classifier, root: Place) -> None:
         """Start with nothing seen."""
         self.root = root
         self._classifier = classifier
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self.known: dict[tuple[str, ...], Plan] = {}
         self._once: set[int] = set()
         # What each name is, apart from the places of the classifier: a name costs nothing else until a walk asks.
         self._parts: dict[str, Part] = {}
 
-    def plan(self, keys: tuple[str, ...]) -> Plan:
-        """The plan for these names, in this order."""
-        return self._plans.get(keys) or self._made(keys)
-
-    def _made(self, keys: tuple[str, ...]) -> Plan:
+    def made(self, keys: tuple[str, ...]) -> Plan:
+        """The plan for these names, in this order, when it is not among the ``known``."""
         known = self._parts
         parts: tuple[list[str], ...] = ([], [], [], [], [])
         touched, clocks, identifiers, insert_ids, scanned = parts
@@ -64,11 +62,11 @@ class Shapes:
                 part = self._learned(key)
                 if part is None:
                     # The walk goes through all of the record, so what the other names are is left to it.
-                    return Plan((), (), (), (), keys, True, _getter(keys))
+                    return Plan((), (), (), (), keys, True, True, _getter(keys))
             parts[part].append(key)
         guards = (*[(key, _NUMBERS) for key in clocks], *[(key, SCALARS) for key in identifiers])
         names = tuple(scanned)
-        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, False, _getter(names))
+        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, False, bool(touched), _getter(names))
         self._remember(keys, plan)
         return plan
 
@@ -90,9 +88,9 @@ class Shapes:
             return
         if len(keys) > _MAX_PLANNED_KEYS or sum(map(len, keys)) > _MAX_PLANNED_NAMES:
             return
-        if len(self._plans) >= _MAX_PLANS:
-            self._plans.clear()
-        self._plans[keys] = plan
+        if len(self.known) >= _MAX_PLANS:
+            self.known.clear()
+        self.known[keys] = plan
 
 
 def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:

@@ -39,9 +39,10 @@ def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
 
     A level without an answer of its own takes the strictest of the levels below it: more harm never gets less care.
     """
-    answers = [unknown.otherwise]
-    if seen is not None:
-        answers += [answer for level, answer in unknown.found if _GRAVITY.index(level) <= _GRAVITY.index(seen)]
+    if seen is None or not unknown.found:
+        return unknown.otherwise
+    reached = _GRAVITY.index(seen)
+    answers = [unknown.otherwise, *(answer for level, answer in unknown.found if _GRAVITY.index(level) <= reached)]
     return max(answers, key=_STRICTNESS.index)
 
 
@@ -51,12 +52,18 @@ def leaves_alone(classifier: Classifier, place: Place, value: Any, depth: int = 
         return False
     if type(value) is list:
         return all(type(item) in SCALARS or leaves_alone(classifier, place, item, depth + 1) for item in value)
-    if type(value) is not dict:
-        return False
+    return type(value) is dict and _leaves_members_alone(classifier, place, value, depth)
+
+
+def _leaves_members_alone(classifier: Classifier, place: Place, value: dict[Any, Any], depth: int) -> bool:
+    names = (place, *value)
+    if names in classifier.untouched and SCALARS.issuperset(map(type, value.values())):
+        return True
     for key, item in value.items():
         below = classifier.place(place, key) if type(key) is str else None
         if below is None or below.suspicious or not below.is_left_alone:
             return False
         if type(item) not in SCALARS and not leaves_alone(classifier, below, item, depth + 1):
             return False
+    classifier.remember_untouched(names)
     return True

@@ -19,7 +19,9 @@ from policies.terms import MAX_DEPTH, MAX_NAMES, Terms, fallback_of
 from policies.transform import CHANGING, Changing, Transformer, is_spread
 from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
-_GRAVITY = tuple(Sensitivity)
+_GRAVITY: Final = {sensitivity: rank for rank, sensitivity in enumerate(Sensitivity)}
+_RULES: Final = {detector: f"detector.{detector}" for detector in Detector}
+_DETECTORS: Final = len(Detector)
 _IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
 
@@ -239,7 +241,7 @@ class Walk:
         return result if result is GONE else self._unknown(result, path, seen)
 
     def _note(self, sensitivity: Sensitivity | None) -> None:
-        if sensitivity is not None and (self.gravest is None or _GRAVITY.index(sensitivity) > _GRAVITY.index(self.gravest)):
+        if sensitivity is not None and (self.gravest is None or _GRAVITY[sensitivity] > _GRAVITY[self.gravest]):
             self.gravest = sensitivity
 
     def _scanned(self, place: Place, value: Any, path: str, depth: int) -> Any:
@@ -324,10 +326,10 @@ class Walk:
         """What stands in place of a finding, with one remark for each detector and path."""
         action = self._terms.detectors[finding.detector].action
         self._note(SENSITIVITIES[finding.detector])
-        remark = Remark(f"detector.{finding.detector}", path, action, REASONS[finding.detector])
+        remark = Remark(_RULES[finding.detector], path, action, REASONS[finding.detector])
         if action is ActionKind.DROP_EVENT:
             raise Refused(remark)
-        if not self.remarks or remark not in self.remarks[-len(Detector) :]:
+        if not self.remarks or remark not in self.remarks[-_DETECTORS:]:
             self.remarks.append(remark)
         if action is ActionKind.DROP:
             raise _Dropped
