@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 from app.database import Database
 from app.events.port import EventQuery, EventRow, EventStore
-from app.identity import register
 from app.keys.service import ProjectKeys
 from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.params import ExportParams
 from app.query.render import event_line, open_event, uids_of
+from app.sight import people
 
 _READ_EVENTS = 5_000
 _READ_BYTES = 4 << 20
@@ -53,7 +53,10 @@ class EventExport:
     def _lines(self, rows: list[EventRow]) -> list[bytes]:
         with self._database.read() as tx:
             events = [open_event(row) for row in self._legible.rows(tx, rows)]
-            revealed = register.reveal(tx, self._keys, uids_of(events))
+            sight = self._legible.sight
+            revealed = people.revealed(tx, self._store, self._keys, sight, uids_of(events))
+            nobody = people.shows_nobody(sight)
+        events = [each for each in events if nobody or each.row.uid != people.NOBODY]
         lines = (event_line(each, revealed, time_in_ms=self._params.time_in_ms) for each in events)
         return [line for line in lines if line is not None]
 
@@ -81,7 +84,7 @@ class EventExport:
         rows: list[EventRow] = []
         size = 0
         with self._database.read() as tx:
-            for row in self._store.scan(tx, self._keys.project_id, query):
+            for row in self._store.scan(tx, self._legible.sight, query):
                 if (row.time_ms, row.dedup) <= done:
                     continue
                 rows.append(row)

@@ -7,19 +7,17 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from app.access.roles import Permission
 from app.access.service import Principal
+from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.events.placement import EventStores
-from app.events.port import EventStore, ProfileRow
+from app.events.port import EventStore, ProfileQuery, ProfileRow
 from app.identity import register
 from app.identity.register import Row
-from app.identity.tables import register as register_table
 from app.keys.service import Keyring, ProjectKeys
 from app.query import sessions
 from app.query.batches import batches
@@ -28,10 +26,10 @@ from app.query.legible import Legible
 from app.query.params import EngageParams, ExportParams
 from app.query.render import profile_view
 from app.query.sessions import Session
-from policies.model import SubjectState
+from app.sight import people
+from app.sight.service import Sights
 
 _BATCH = 1_000
-_VISIBLE = [state.value for state in SubjectState if not Row(None, None, state).hidden]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +52,14 @@ class Query:
         stores: EventStores,
         audit: AuditLog,
         clock: Callable[[], int],
+        sights: Sights,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._stores = stores
         self._audit = audit
         self._clock = clock
+        self._sights = sights
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -76,8 +76,9 @@ class Query:
         facts = {"from": params.first_day.isoformat(), "to": params.last_day.isoformat(), "phase": "begun"}
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
+            sight = self._sights.of(tx, by)
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
-        legible = self._legible(by)
+        legible = Legible(self._keyring, sight)
         export = EventExport(self._database, store, keys, params, legible)
         return self._watched(by, export_id, export, legible)
 
@@ -98,10 +99,11 @@ class Query:
         store = self._stores.of(by.project.store_url)
         with self._database.read() as tx:
             keys = self._keyring.of(tx, by.project.id)
+            sight = self._sights.of(tx, by)
             uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
             known = sessions.find(tx, keys, params.session_id, params.ids, self._clock()) if params.page else None
-        session = known or self._measured(store, keys, params.ids, uids)
-        legible = self._legible(by)
+        session = known or self._measured(store, sight, keys, params.ids, uids)
+        legible = Legible(self._keyring, sight)
         rows, results = self._page(store, keys, legible, uids, session.page(params.page), params.only)
         with self._database.write() as tx:
             if known is None:
@@ -110,23 +112,16 @@ class Query:
         return ProfilePage(params.page, results, session.id, session.total)
 
     def _measured(
-        self, store: EventStore, keys: ProjectKeys, ids: Collection[str] | None, uids: Collection[int] | None
+        self, store: EventStore, sight: Sight, keys: ProjectKeys, ids: Collection[str] | None, uids: Collection[int] | None
     ) -> Session:
+        def visible(some: Sequence[int]) -> Collection[int]:
+            with self._database.read() as fresh:
+                return people.in_sight(fresh, store, sight, some).keys()
+
         with self._database.read() as tx:
             newest = store.newest_profile(tx, keys.project_id)
-            rows = _scan(tx, store, keys.project_id, uids, (0, newest))
-            total, bounds = sessions.measure(rows, lambda some: self._visible(keys.project_id, some))
+            total, bounds = sessions.measure(_scan(tx, store, sight, uids, (0, newest)), visible)
         return Session(sessions.name_session(keys, ids), total, bounds)
-
-    def _visible(self, project_id: int, uids: Sequence[int]) -> set[int]:
-        # Not `register.reveal`, which would unseal two ids for every profile only to count them.
-        shown = sa.select(register_table.c.uid).where(
-            register_table.c.project_id == project_id,
-            register_table.c.uid.in_(uids),
-            register_table.c.state.in_(_VISIBLE),
-        )
-        with self._database.read() as tx:
-            return set(tx.execute(shown).scalars())
 
     def _page(
         self,
@@ -140,16 +135,13 @@ class Query:
         """The visible profiles of a range of `seq`, as stored and as shown."""
         shown: list[tuple[ProfileRow, dict[str, Any]]] = []
         with self._database.read() as tx:
-            for rows in batches(_scan(tx, store, keys.project_id, uids, bounds), _BATCH):
+            for rows in batches(_scan(tx, store, legible.sight, uids, bounds), _BATCH):
                 with self._database.read() as fresh:
                     clear = legible.rows(fresh, rows)
-                    revealed = register.reveal(fresh, keys, {row.uid for row in rows})
+                    revealed = people.revealed(fresh, store, keys, legible.sight, {row.uid for row in rows})
                 views = ((row, profile_view(row, revealed, only)) for row in clear)
                 shown.extend((row, view) for row, view in views if view is not None)
         return [row for row, _ in shown], [view for _, view in shown]
-
-    def _legible(self, by: Principal) -> Legible:
-        return Legible(self._keyring, by.project.id, open_values=Permission.VALUES_DECRYPT in by.permissions)
 
     # --- audit -------------------------------------------------------------------------------------------------------
 
@@ -188,12 +180,12 @@ def _uids(rows: Collection[Row]) -> frozenset[int]:
 
 
 def _scan(
-    tx: Connection, store: EventStore, project_id: int, uids: Collection[int] | None, bounds: tuple[int, int]
+    tx: Connection, store: EventStore, sight: Sight, uids: Collection[int] | None, bounds: tuple[int, int]
 ) -> Iterator[ProfileRow]:
     """Profiles with bounds[0] < seq <= bounds[1] in that order, all of them or those of some uids."""
     after, up_to = bounds
     if uids is None:
-        yield from store.scan_profiles(tx, project_id, after, up_to)
+        yield from store.scan_profiles(tx, sight, ProfileQuery(after, up_to))
         return
-    found = store.profiles_of(tx, project_id, uids).values() if uids and after < up_to else ()
-    yield from sorted((row for row in found if after < row.seq <= up_to), key=lambda row: row.seq)
+    found = store.read_profiles(tx, sight, uids) if uids and after < up_to else ()
+    yield from (row for row in found if after < row.seq <= up_to)
