@@ -26,6 +26,8 @@ from app.observe.findings import Findings
 from app.observe.simulations import Simulations
 from app.observe.suggestions import Suggestions
 from app.quarantine.service import Quarantine
+from app.query.cohorts import Cohorts
+from app.query.feed import ActivityFeed
 from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
@@ -60,6 +62,8 @@ class Services:
     places: Places
     sights: Sights
     query: Query
+    cohorts: Cohorts
+    feed: ActivityFeed
     subjects: Subjects
     choices: Choices
     metrics: Metrics
@@ -118,7 +122,9 @@ def bootstrap(
         ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
         places=places,
         sights=sights,
-        query=Query(database, keyring, stores, audit, clock, sights),
+        query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
+        cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
+        feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
         choices=Choices(database, keyring, rulebook, audit, clock),
         metrics=metrics,

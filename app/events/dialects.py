@@ -29,15 +29,13 @@ class Dialect(Protocol):
     document: str
     moment: str
     no_number: str
+    deepest: int
 
     def parameter(self, name: str, value: str | float) -> str:
         """A bound parameter with its type."""
 
     def key(self, name: str) -> str:
         """What is bound to find a member of that name."""
-
-    def let(self, expression: str, name: str, use: Callable[[str], str]) -> str:
-        """`use` of an expression computed once."""
 
     def text(self, source: Source) -> str:
         """The value when it is a text, else NULL; the others likewise."""
@@ -63,8 +61,17 @@ class Dialect(Protocol):
     def contains(self, text: str, part: str) -> str:
         """Whether a text has this part."""
 
+    def operand(self, x: str) -> str:
+        """`app.where.values.operand`; likewise those that follow, each of one expression or two."""
+
     def floor(self, x: str) -> str:
-        """The largest whole number up to x, as a double."""
+        """`app.where.values.floor`."""
+
+    def ceil(self, x: str) -> str:
+        """`app.where.values.ceil`."""
+
+    def modulo(self, x: str, y: str) -> str:
+        """`app.where.values.modulo`."""
 
     def parsed_number(self, x: str) -> str:
         """`app.where.values.number` of a text."""
@@ -83,6 +90,8 @@ class Sqlite:
     """SQLite from 3.38 on."""
 
     no_number = "CAST(NULL AS REAL)"
+    # Brackets inside one another: its parser gives up at a hundred symbols, which the worst of our forms reach at 22.
+    deepest = 20
 
     def __init__(self, row: str) -> None:
         self.row = row
@@ -96,10 +105,6 @@ class Sqlite:
     def key(self, name: str) -> str:
         """A path for a plain name; others are looked for by `json_each`, which knows escapes."""
         return f'$."{name}"' if _PLAIN_NAME.fullmatch(name) else name
-
-    def let(self, expression: str, name: str, use: Callable[[str], str]) -> str:
-        """A scalar subquery."""
-        return f"(SELECT {use(name)} FROM (SELECT {expression} AS {name} LIMIT 1))"
 
     def _type(self, source: Source) -> str:
         if source.name is None:
@@ -147,36 +152,37 @@ class Sqlite:
         """By characters."""
         return f"(instr({text}, {part}) > 0)"
 
+    def operand(self, x: str) -> str:
+        """A function of ours (`app.database`), and so are those that follow.
+
+        SQLite's parser is at its end after a hundred symbols of nesting: an expression that had to be spelled out in
+        subqueries would reach that at the third cast. SQLite runs in this process, so the call costs little.
+        """
+        return f"where_operand({x})"
+
     def floor(self, x: str) -> str:
-        """Without the mathematical functions, which not every build has."""
-        whole = f"CAST({x} AS INTEGER)"
-        return f"CASE WHEN abs({x}) < 9e15 THEN CAST({whole} - ({x} < {whole}) AS REAL) ELSE {x} END"
+        """As above."""
+        return f"where_floor({x})"
+
+    def ceil(self, x: str) -> str:
+        """As above."""
+        return f"where_ceil({x})"
+
+    def modulo(self, x: str, y: str) -> str:
+        """As above."""
+        return f"where_modulo({x}, {y})"
 
     def parsed_number(self, x: str) -> str:
-        """JSON's own grammar is the grammar."""
-        shape = f"length({x}) <= {values.NUMBER_TEXT_LENGTH} AND {x} NOT GLOB '*[^-+.eE0-9]*' AND json_valid({x})"
-        sane = f"{x} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*' AND abs(CAST({x} AS REAL)) <= {values.WIDEST}"
-        small = f"WHEN abs(CAST({x} AS REAL)) < {1 / values.WIDEST} THEN 0.0"
-        return f"CASE WHEN {shape} THEN CASE WHEN NOT ({sane}) THEN NULL {small} ELSE CAST({x} AS REAL) END END"
+        """As above."""
+        return f"where_number({x})"
 
     def parsed_date(self, x: str) -> str:
-        """The calendar is checked by writing the date again."""
-        two, day = "[0-9][0-9]", "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-        time = f"{day}[T ]{two}:{two}:{two}"
-        shape = f"({x} GLOB '{day}' OR {x} GLOB '{time}' OR {x} GLOB '{time}Z') AND {x} NOT GLOB '0000*'"
-        full = f"(replace(rtrim({x}, 'Z'), ' ', 'T') || CASE length({x}) WHEN 10 THEN 'T00:00:00' ELSE '' END)"
-        real = f"strftime('%Y-%m-%dT%H:%M:%S', {full}) = {full}"
-        return f"CASE WHEN {shape} AND {real} THEN CAST(strftime('%s', {full}) AS REAL) END"
+        """As above."""
+        return f"where_epoch({x})"
 
     def written(self, x: str) -> str:
-        """Through whole numbers, so that every digit is exact."""
-        fine = f"CAST(abs({x}) * 1e6 + 0.5 AS INTEGER)"
-        sign = f"CASE WHEN {x} < 0 AND {fine} > 0 THEN '-' ELSE '' END"
-        digits = f"rtrim(rtrim({fine} / 1000000 || '.' || printf('%06d', {fine} % 1000000), '0'), '.')"
-        rounded = f"CAST({self.floor(f'({x} + 0.5)')} AS INTEGER)"
-        return _written(
-            x, f"CAST(CAST({x} AS INTEGER) AS TEXT)", f"CAST({rounded} AS TEXT)", f"{sign} || {digits}", self.floor(x)
-        )
+        """As above."""
+        return f"where_string({x})"
 
     def column_text(self, name: str) -> str | None:
         """`$last_seen` of a profile."""
@@ -189,11 +195,13 @@ class Postgres:
     """PostgreSQL from 12 on. `document` is the properties as jsonb, which the statement parses once a row."""
 
     no_number = "CAST(NULL AS double precision)"
+    deepest = 60
 
     def __init__(self, row: str) -> None:
         self.row = row
         self.document = "parsed.document"
         self.moment = f"CAST({row}.time_ms / 1000 AS double precision)"
+        self._lets = 0
 
     def parameter(self, name: str, value: str | float) -> str:
         """With its type said, since the server would have to guess."""
@@ -203,8 +211,10 @@ class Postgres:
         """The name itself."""
         return name
 
-    def let(self, expression: str, name: str, use: Callable[[str], str]) -> str:
-        """A scalar subquery that the planner leaves alone."""
+    def _let(self, expression: str, use: Callable[[str], str]) -> str:
+        """`use` of an expression that it mentions several times: computed once, in a subquery that the planner leaves alone."""
+        self._lets += 1
+        name = f"v{self._lets}"
         return f"(SELECT {use(name)} FROM (SELECT {expression} AS {name} OFFSET 0) AS {name}_)"
 
     def _json(self, source: Source) -> str:
@@ -245,29 +255,36 @@ class Postgres:
         """By characters."""
         return f"(strpos({text}, {part}) > 0)"
 
+    def operand(self, x: str) -> str:
+        """PostgreSQL fails on overflow and underflow, so neither may come about."""
+        largest, smallest = values.LARGEST, values.SMALLEST
+        return self._let(
+            x, lambda v: f"CASE WHEN abs({v}) > {largest} THEN NULL WHEN abs({v}) < {smallest} THEN 0.0 ELSE {v} END"
+        )
+
     def floor(self, x: str) -> str:
         """Its own."""
         return f"floor({x})"
 
+    def ceil(self, x: str) -> str:
+        """Its own."""
+        return f"ceil({x})"
+
+    def modulo(self, x: str, y: str) -> str:
+        """There is no % of doubles."""
+        return self._let(x, lambda v: self._let(f"NULLIF({y}, 0.0)", lambda w: f"{v} - {w} * floor({v} / {w})"))
+
     def parsed_number(self, x: str) -> str:
         """Through `numeric`, which has room for whatever the shape allows."""
-        numeric = f"CAST({x} AS numeric)"
-        sane = f"WHEN abs({numeric}) > {values.WIDEST} THEN NULL WHEN abs({numeric}) < {1 / values.WIDEST} THEN 0.0"
-        shape = f"length({x}) <= {values.NUMBER_TEXT_LENGTH} AND {x} ~ '^{values.NUMBER_TEXT}$'"
-        return f"CASE WHEN {shape} THEN CASE {sane} ELSE {numeric}::double precision END END"
+        return self._let(x, _parsed_number)
 
     def parsed_date(self, x: str) -> str:
         """Only days that exist reach the cast."""
-        shape = f"{x} ~ '^({values.DATE_TEXT})$' AND {x} !~ '^0000'"
-        return f"CASE WHEN {shape} THEN CAST(extract(epoch FROM CAST({x} AS timestamp)) AS double precision) END"
+        return self._let(x, _parsed_date)
 
     def written(self, x: str) -> str:
         """Through whole numbers, so that every digit is exact."""
-        fine = f"CAST(floor(abs({x}) * 1e6::double precision + 0.5) AS bigint)"
-        sign = f"CASE WHEN {x} < 0 AND {fine} > 0 THEN '-' ELSE '' END"
-        digits = f"rtrim(rtrim({fine} / 1000000 || '.' || lpad(CAST({fine} % 1000000 AS text), 6, '0'), '0'), '.')"
-        whole = f"CAST(CAST({x} AS bigint) AS text)"
-        return _written(x, whole, f"CAST(CAST(floor({x} + 0.5) AS bigint) AS text)", f"{sign} || {digits}", f"floor({x})")
+        return self._let(x, _written)
 
     def column_text(self, name: str) -> str | None:
         """`$last_seen` of a profile."""
@@ -277,6 +294,22 @@ class Postgres:
         return f"to_char({moment}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"
 
 
-def _written(x: str, whole: str, rounded: str, fine: str, floor: str) -> str:
-    exact = f"WHEN abs({x}) >= 1e15 THEN NULL WHEN {x} = {floor} THEN {whole}"
-    return f"CASE {exact} WHEN abs({x}) >= 9e9 THEN {rounded} ELSE {fine} END"
+def _parsed_number(x: str) -> str:
+    numeric = f"CAST({x} AS numeric)"
+    sane = f"WHEN abs({numeric}) > {values.WIDEST} THEN NULL WHEN abs({numeric}) < {1 / values.WIDEST} THEN 0.0"
+    shape = f"length({x}) <= {values.NUMBER_TEXT_LENGTH} AND {x} ~ '^{values.NUMBER_TEXT}$'"
+    return f"CASE WHEN {shape} THEN CASE {sane} ELSE {numeric}::double precision END END"
+
+
+def _parsed_date(x: str) -> str:
+    shape = f"{x} ~ '^({values.DATE_TEXT})$' AND {x} !~ '^0000'"
+    return f"CASE WHEN {shape} THEN CAST(extract(epoch FROM CAST({x} AS timestamp)) AS double precision) END"
+
+
+def _written(x: str) -> str:
+    fine = f"CAST(floor(abs({x}) * 1e6::double precision + 0.5) AS bigint)"
+    sign = f"CASE WHEN {x} < 0 AND {fine} > 0 THEN '-' ELSE '' END"
+    digits = f"rtrim(rtrim({fine} / 1000000 || '.' || lpad(CAST({fine} % 1000000 AS text), 6, '0'), '0'), '.')"
+    exact = f"WHEN abs({x}) >= 1e15 THEN NULL WHEN {x} = floor({x}) THEN CAST(CAST({x} AS bigint) AS text)"
+    rounded = f"WHEN abs({x}) >= 9e9 THEN CAST(CAST(floor({x} + 0.5) AS bigint) AS text)"
+    return f"CASE {exact} {rounded} ELSE {sign} || {digits} END"

@@ -8,7 +8,7 @@ all of them. `app.where.evaluate` says what is computed; a test holds the three 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ from app.where.tree import (
 )
 
 _PARAMETER = re.compile(r":(where_\d+)\b")
+_BRACKETS = re.compile(r"[()]|\bCASE\b|\bEND\b")
 _MOST_SQL = 200_000
 _READING = (Property, Moment, Name, Element, Among, Holder)
 
@@ -68,11 +69,20 @@ def condition(node: Expr, dialect: Dialect) -> sa.TextClause:
     """
     compiler = _Compiler(dialect)
     text = compiler.truth(node)
-    if len(text) > _MOST_SQL:
-        raise InvalidInput("the expression is too complicated", field="where", remedy="nest fewer functions")
+    if len(text) > _MOST_SQL or _nesting(text) > dialect.deepest:
+        remedy = "nest fewer parentheses and functions"
+        raise InvalidInput("the expression nests too deep for the event store", field="where", remedy=remedy)
     # What turned out to be of no kind that was asked for is not mentioned.
     mentioned = set(_PARAMETER.findall(text))
     return sa.text(text).bindparams(**{name: value for name, value in compiler.bound.items() if name in mentioned})
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for word in _BRACKETS.findall(text):
+        depth += 1 if word in ("(", "CASE") else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 @dataclass(slots=True)
@@ -80,7 +90,7 @@ class _Compiler:
     dialect: Dialect
     bound: dict[str, Any] = field(default_factory=dict)
     elements: dict[str, Source] = field(default_factory=dict)
-    lets: int = 0
+    somes: int = 0
 
     # --- binding -----------------------------------------------------------------------------------------------------
 
@@ -89,11 +99,6 @@ class _Compiler:
         name = f"where_{len(self.bound)}"
         self.bound[name] = value
         return self.dialect.parameter(name, value)
-
-    def let(self, expression: str, use: Callable[[str], str]) -> str:
-        """`use` of an expression that it mentions several times, computed once."""
-        self.lets += 1
-        return self.dialect.let(expression, f"v{self.lets}", use)
 
     # --- truth -------------------------------------------------------------------------------------------------------
 
@@ -182,22 +187,14 @@ class _Compiler:
         found = self.value(node).number
         if found is None:
             return self.dialect.no_number
-        largest, smallest = values.LARGEST, values.SMALLEST
-        return self.let(
-            found, lambda x: f"CASE WHEN abs({x}) > {largest} THEN NULL WHEN abs({x}) < {smallest} THEN 0.0 ELSE {x} END"
-        )
+        return self.dialect.operand(found)
 
     def arithmetic(self, operator: str, left: Expr, right: Expr) -> _Sql:
         a, b = self.operand(left), self.operand(right)
         if operator == "/":
             return _Sql(number=f"({a} / NULLIF({b}, 0.0))")
         if operator == "%":
-            floor = self.dialect.floor
-            return _Sql(
-                number=self.let(
-                    a, lambda x: self.let(f"NULLIF({b}, 0.0)", lambda y: f"{x} - {y} * {self.let(f'{x} / {y}', floor)}")
-                )
-            )
+            return _Sql(number=self.dialect.modulo(a, b))
         joined = None
         if operator == "+":
             first, second = self.value(left).text, self.value(right).text
@@ -239,8 +236,8 @@ class _Compiler:
         return _Sql(truth=f"CASE WHEN {listed} IS NOT NULL THEN {found} END")
 
     def source_of_element(self) -> Source:
-        self.lets += 1
-        return Source(f"e{self.lets}", None, "")
+        self.somes += 1
+        return Source(f"e{self.somes}", None, "")
 
     # --- functions ---------------------------------------------------------------------------------------------------
 
@@ -254,12 +251,12 @@ class _Compiler:
             number = None if held.number is None else f"({held.number} <> 0.0)"
             return _Sql(truth=_first(text, number, truth))
         if function == "number":
-            text = None if held.text is None else self.let(held.text, dialect.parsed_number)
+            text = None if held.text is None else dialect.parsed_number(held.text)
             return _Sql(number=_first(text, held.number, self.one_or_zero(truth)))
         if function == "datetime":
-            return _Sql(number=_first(None if held.text is None else self.let(held.text, dialect.parsed_date), held.number))
+            return _Sql(number=_first(None if held.text is None else dialect.parsed_date(held.text), held.number))
         default = None if len(arguments) == 1 else self.call("string", arguments[1:]).text
-        written = None if held.number is None else self.let(held.number, dialect.written)
+        written = None if held.number is None else dialect.written(held.number)
         spelled = None if truth is None else f"CASE WHEN {truth} THEN 'true' WHEN NOT {truth} THEN 'false' END"
         return _Sql(text=_first(held.text, written, spelled, default))
 
@@ -268,8 +265,8 @@ class _Compiler:
 
     def rounded(self, function: str, found: str) -> str:
         if function == "ceil":
-            return f"(- {self.let(f'(- {found})', self.dialect.floor)})"
-        return self.let(found if function == "floor" else f"({found} + 0.5)", self.dialect.floor)
+            return self.dialect.ceil(found)
+        return self.dialect.floor(found if function == "floor" else f"({found} + 0.5)")
 
 
 def _first(*parts: str | None) -> str | None:

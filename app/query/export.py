@@ -7,6 +7,7 @@ in yet another transaction just before their lines leave, so whoever is hidden m
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -18,22 +19,33 @@ from app.query.legible import Legible
 from app.query.params import ExportParams
 from app.query.render import event_line, open_event, uids_of
 from app.sight import people
+from app.where.tree import Expr
 
 _READ_EVENTS = 5_000
 _READ_BYTES = 4 << 20
 _LINES = 1_000
+_READ_S = 1.0
 _FIRST_SPAN_MS = 3_600_000
 
 
 class EventExport:
     """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far."""
 
-    def __init__(self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams, legible: Legible) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: EventStore,
+        keys: ProjectKeys,
+        params: ExportParams,
+        legible: Legible,
+        where: Expr | None,
+    ) -> None:
         self._database = database
         self._store = store
         self._keys = keys
         self._params = params
         self._legible = legible
+        self._where = where
         self.sent = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -67,12 +79,15 @@ class EventExport:
         start = self._params.from_ms
         while start < self._params.to_ms:
             end = min(start + span, self._params.to_ms)
+            began = time.monotonic()
             rows, whole = self._read(start, end, done)
+            slow = time.monotonic() - began > _READ_S
             if rows:
                 done = (rows[-1].time_ms, rows[-1].dedup)
                 yield rows
             start = end if whole else done[0]
-            if not whole:
+            # An expression that little matches reads much to find it: time bounds a read as well.
+            if not whole or slow:
                 span = max(span // 2, 1)
             elif len(rows) < _READ_EVENTS // 4:
                 span *= 4
@@ -80,7 +95,7 @@ class EventExport:
     def _read(self, start: int, end: int, done: tuple[int, int]) -> tuple[list[EventRow], bool]:
         """The next events after `done`, and whether they are all up to `end`."""
         wanted = _READ_EVENTS if self._left() is None else max(_LINES, min(_READ_EVENTS, self._left() or 0))
-        query = EventQuery(from_ms=start, to_ms=end, names=self._params.names)
+        query = EventQuery(from_ms=start, to_ms=end, names=self._params.names, where=self._where)
         rows: list[EventRow] = []
         size = 0
         with self._database.read() as tx:

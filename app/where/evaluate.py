@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +115,7 @@ def _arithmetic(operator: str, left: Value, right: Value) -> Value:
     if a is None or b is None or (operator in "/%" and b == 0):
         return None
     if operator == "%":
-        return a - b * float(math.floor(a / b))
+        return values.modulo(a, b)
     return {"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else 0.0}[operator]
 
 
@@ -159,4 +158,6 @@ def _called(function: str, arguments: list[Value]) -> Value:
 def _rounded(function: str, found: float | None) -> Value:
     if found is None:
         return None
-    return float({"floor": math.floor(found), "ceil": -math.floor(-found), "round": math.floor(found + 0.5)}[function])
+    if function == "ceil":
+        return values.ceil(found)
+    return values.floor(found if function == "floor" else found + 0.5)

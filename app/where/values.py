@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 Value = str | float | bool | list[object] | dict[str, object] | None
@@ -88,6 +89,23 @@ def operand(value: Value) -> float | None:
     return float(value) if abs(value) >= SMALLEST else 0.0
 
 
+def floor(value: float | None) -> float | None:
+    """The largest whole number up to it."""
+    return None if value is None else float(math.floor(value))
+
+
+def ceil(value: float | None) -> float | None:
+    """The smallest whole number from it on."""
+    return None if value is None else float(math.ceil(value))
+
+
+def modulo(left: float | None, right: float | None) -> float | None:
+    """The rest of a division, with the sign of the divisor; of operands as `operand` gives them."""
+    if left is None or not right:
+        return None
+    return left - right * float(math.floor(left / right))
+
+
 def equal(left: Value, right: Value) -> bool:
     """`==`: false unless both are texts, numbers or truth values alike; undefined, lists and objects equal nothing."""
     if isinstance(left, bool) or isinstance(right, bool):
@@ -95,3 +113,15 @@ def equal(left: Value, right: Value) -> bool:
     if isinstance(left, int | float) and isinstance(right, int | float):
         return float(left) == float(right)
     return isinstance(left, str) and isinstance(right, str) and left == right
+
+
+SQL_FUNCTIONS: tuple[tuple[str, int, Callable[..., Value]], ...] = (
+    ("where_operand", 1, operand),
+    ("where_floor", 1, floor),
+    ("where_ceil", 1, ceil),
+    ("where_modulo", 2, modulo),
+    ("where_number", 1, number),
+    ("where_epoch", 1, epoch),
+    ("where_string", 1, string),
+)
+"""What SQLite is taught, by name and number of arguments. PostgreSQL computes the same by itself."""
