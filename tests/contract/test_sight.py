@@ -27,6 +27,7 @@ CHANGES = {
     "append",
     "profiles_of",
     "put_profiles",
+    "lock_profiles",
     "delete_profiles",
     "newest_profile",
     "old_events",
@@ -39,7 +40,7 @@ CHANGES = {
     "delete_subjects",
 }
 CALLED_BY = {
-    "profiles_of": {"app/ingest/profiles.py"},
+    "profiles_of": {"app/ingest/profiles.py", "app/quarantine/updates.py"},
     "old_events": {"jobs/retention.py"},
     "old_profiles": {"jobs/retention.py"},
 }

@@ -150,9 +150,9 @@ MUTANTS = (
     Mutant(
         "hidden-profiles",
         "a page of profiles does not count hidden people",
-        "app/query/service.py",
-        "if not Row(None, None, state).hidden]",
-        "]",
+        "app/sight/people.py",
+        "for uid, row in known.items() if not row.hidden}",
+        "for uid, row in known.items()}",
         (_QUERY, "-k", "visible or hidden or hide or go"),
     ),
     Mutant(
