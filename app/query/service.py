@@ -120,8 +120,8 @@ class Query:
             sight = self._sights.of(tx, by)
             uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
             chosen = _Chosen(uids, self._asked(tx, keys, sight, params))
-            known = sessions.find(tx, keys, params.session_id, params.selection, self._clock()) if params.page else None
-        session = known or self._measured(store, sight, keys, params, chosen)
+            known = sessions.find(tx, keys, params.session_id, _bound_to(by, params), self._clock()) if params.page else None
+        session = known or self._measured(store, sight, keys, _bound_to(by, params), chosen)
         legible = Legible(self._keyring, sight)
         rows, results = self._page(store, keys, legible, chosen, session.page(params.page), params.only)
         self._count("profiles", len(rows))
@@ -138,7 +138,9 @@ class Query:
         whole = conjunction(params.where, saved)
         return None if whole is None else bind_ids(tx, keys, whole, About.PROFILE)
 
-    def _measured(self, store: EventStore, sight: Sight, keys: ProjectKeys, params: EngageParams, chosen: _Chosen) -> Session:
+    def _measured(
+        self, store: EventStore, sight: Sight, keys: ProjectKeys, bound_to: Collection[str], chosen: _Chosen
+    ) -> Session:
         def visible(some: Sequence[int]) -> Collection[int]:
             with self._database.read() as fresh:
                 return people.in_sight(fresh, store, sight, some).keys()
@@ -146,7 +148,7 @@ class Query:
         with self._database.read() as tx:
             newest = store.newest_profile(tx, keys.project_id)
             total, bounds = sessions.measure(_scan(tx, store, sight, chosen, (0, newest)), visible)
-        return Session(sessions.name_session(keys, params.selection), total, bounds)
+        return Session(sessions.name_session(keys, bound_to), total, bounds)
 
     def _page(
         self,
@@ -204,6 +206,11 @@ def _uids(rows: Collection[Row]) -> frozenset[int]:
     """The uids under which profiles of these ids may stand: the person's, and the id's own for one set literally."""
     shown = [row for row in rows if not row.hidden]
     return frozenset(uid for row in shown for uid in (row.uid, row.person) if uid is not None)
+
+
+def _bound_to(by: Principal, params: EngageParams) -> tuple[str, ...]:
+    # A total counts what its reader may see: another reader asks for a session of their own.
+    return (f"\0reader {by.id}", *(("\0everyone",) if params.selection is None else params.selection))
 
 
 def _scan(tx: Connection, store: EventStore, sight: Sight, chosen: _Chosen, bounds: tuple[int, int]) -> Iterator[ProfileRow]:

@@ -116,6 +116,10 @@ def test_profiles_are_filtered_in_pages_that_hold_in_parallel(stock: Stock) -> N
     assert len({each for page in pages.values() for each in page}) == 2_200
     other = engage(stock.tenant, where='user["plan"] == "free"', page=1, session_id=first["session_id"])
     assert other.status_code == 400
+    pipeline = stock.tenant.auth(Role.PIPELINE)
+    asked = {"where": where, "page": 1, "session_id": first["session_id"]}
+    stranger = stock.tenant.client.get("/api/2.0/engage", query_string=asked, headers=pipeline)
+    assert stranger.status_code == 400, "a total counts what its reader may see"
     assert ids_of(engage(stock.tenant, selector='user["plan"] == "pro"', distinct_ids='["p1","p200"]').json or {}) == ["p200"]
 
 
