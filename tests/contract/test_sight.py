@@ -14,9 +14,12 @@ import pytest
 from app.access.roles import Permission, Role
 from app.events.port import EventStore
 from app.http import declared
+from app.identity import register
+from app.sight.ids import bind_ids
 from app.sight.service import Narrowing
 from app.where.parse import parse
-from app.where.tree import About
+from app.where.tree import About, Among, IdField
+from policies.model import SubjectState
 from tests.contract.test_routes import APP, ROUTES, Route
 from tests.installation import Installation, Tenant
 
@@ -125,3 +128,16 @@ def test_no_route_shows_what_is_out_of_sight(blinded: Tenant, route: Route) -> N
     shows = _answer(blinded, route).text
     sights._rules = rules
     assert CANARY in shows or "cohorts" in route.rule, "without the rule the route shows it, so the test would notice"
+
+
+def test_an_id_of_somebody_hidden_is_bound_to_nobody(home: Installation) -> None:
+    services, project_id = home.services, home.tenant().id
+    node = parse('properties["distinct_id"] in ["ann", "ben", "nobody"]', About.EVENT)
+    with services.database.write() as tx:
+        keys = services.keyring.of(tx, project_id)
+        rows = register.enrol(tx, keys, ["ann", "ben"], 1)
+        ann, ben = (rows[name].uid or 0 for name in ("ann", "ben"))
+        assert bind_ids(tx, keys, node, About.EVENT) == Among(IdField.SUBJECT, frozenset({ann, ben}))
+        register.set_state(tx, project_id, [ann], SubjectState.RESTRICTED)
+        for about in About:
+            assert bind_ids(tx, keys, node, about) == Among(IdField.SUBJECT, frozenset({ben}))
