@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from werkzeug.test import TestResponse
 from app.access.roles import Role
 from app.events.port import ProfileRow
 from app.identity import register
+from app.query.params import export_params
 from app.sight.service import Narrowing, Viewer
 from app.where.parse import parse
 from app.where.tree import About
@@ -31,6 +33,7 @@ from tests.integration.test_query import (
     sqlite_home as sqlite_home,
     stock as stock,
     tenant as tenant,
+    utils as utils,
 )
 
 
@@ -131,6 +134,35 @@ def test_last_seen_is_found_by_date(stock: Stock) -> None:
     assert ids_of(engage(stock.tenant, where='properties["$last_seen"] > "2026-03-02"').json or {}) == ["ben"]
     assert ids_of(engage(stock.tenant, where='user["$last_seen"] == "2026-03-01T12:00:00"').json or {}) == ["ann"]
     assert ids_of(engage(stock.tenant, where='not defined(user["$last_seen"])').json or {}) == ["cyd"]
+
+
+def test_mixpanel_utils_asks_by_expression(utils: Any, stock: Stock) -> None:
+    for n, name in enumerate(("ann", "ben")):
+        stock.profiles([uid(stock, name)], {"plan": "pro" if n else "free"})
+        stock.events([(NOON + n, uid(stock, name), "E", {"n": n})])
+    assert [each["$distinct_id"] for each in utils.query_engage({"where": 'properties["plan"] == "pro"'})] == ["ben"]
+    assert [each["$distinct_id"] for each in utils.query_engage({"selector": 'user["plan"] == "free"'})] == ["ann"]
+    [line] = utils.query_export({**DAYS, "where": 'properties["n"] > 0'})
+    assert line["properties"]["distinct_id"] == "ben"
+
+
+def test_an_export_by_expression_costs_the_same_memory_for_four_times_the_events(stock: Stock) -> None:
+    ann = uid(stock, "ann")
+
+    def peak(events: int, name: str) -> int:
+        stock.events([(NOON + n, ann, name, {"n": n, "note": "x" * 300}) for n in range(events)])
+        by, asked = stock.reader(), export_params({**DAYS, "event": name, "where": 'properties["n"] >= 0'})
+        tracemalloc.start()
+        try:
+            sent = sum(chunk.count(b"\n") for chunk in stock.services.query.export(by, asked))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            assert sent == events
+
+    peak(100, "warm")
+    small, large = peak(8_000, "few"), peak(32_000, "many")
+    assert large < small * 1.5
 
 
 # --- cohorts ---------------------------------------------------------------------------------------------------------
