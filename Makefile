@@ -48,6 +48,7 @@ mutants: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.check
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.export
 
 eval: .venv/.dev
 	$(BIN)/python -m benchmarks.evaluate

@@ -26,10 +26,13 @@ from app.observe.findings import Findings
 from app.observe.simulations import Simulations
 from app.observe.suggestions import Suggestions
 from app.quarantine.service import Quarantine
+from app.query.cohorts import Cohorts
+from app.query.feed import ActivityFeed
 from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.sight.service import Sights
 from app.subjects.choices import Choices
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
@@ -57,7 +60,10 @@ class Services:
     suggestions: Suggestions
     ingest: Ingest
     places: Places
+    sights: Sights
     query: Query
+    cohorts: Cohorts
+    feed: ActivityFeed
     subjects: Subjects
     choices: Choices
     metrics: Metrics
@@ -93,6 +99,8 @@ def bootstrap(
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
+    # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
+    sights = Sights(keyring, clock, rules=())
     access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
@@ -110,10 +118,13 @@ def bootstrap(
         quarantine=quarantine,
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
-        suggestions=Suggestions(database, stores, rulebook, audit, clock),
+        suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
         places=places,
-        query=Query(database, keyring, stores, audit, clock),
+        sights=sights,
+        query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
+        cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
+        feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
         choices=Choices(database, keyring, rulebook, audit, clock),
         metrics=metrics,

@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError as PoolTimeout
 
 from app.errors import PortcullisError, StartupRefused, Unavailable
+from app.where.values import SQL_FUNCTIONS
 
 metadata = sa.MetaData(
     naming_convention={
@@ -189,6 +190,8 @@ def _engine(url: str, pool_size: int) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy says BEGIN; the driver must not.
     _enter_wal(connection)
+    for name, arguments, function in SQL_FUNCTIONS:
+        connection.create_function(name, arguments, function, deterministic=True)
     for pragma in (
         "synchronous=FULL",
         "secure_delete=ON",

@@ -58,8 +58,18 @@ class Metrics:
         self.lookups = Counter(
             "portcullis_geolocation_lookups", "Addresses looked up for a place, by outcome.", ("outcome",), registry=self.registry
         )
+        self.read = Counter(
+            "portcullis_read_rows",
+            "Events and profiles handed out, by way: export, profiles, feed.",
+            ("way",),
+            registry=self.registry,
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
+
+    def count_read(self, way: str, rows: int) -> None:
+        """Rows that left by one of the ways to read."""
+        self.read.labels(way).inc(rows)
 
 
 class _FromSql(Collector):

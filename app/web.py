@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(gdpr.blueprint())
     for capability in (check, rulebook, subjects, custody, audit, quarantine, observe):
         api.register_blueprint(capability.blueprint())
+    api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(_operations())
     app.register_blueprint(
         get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Portcullis"}), url_prefix="/docs"

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.service import Project
+from app.access.sight import Sight
 from app.audit.entry import iso
 from app.bootstrap import Services
 from app.events.port import EventQuery, EventRow
@@ -23,6 +24,7 @@ from app.quarantine import holding
 from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
+from app.sight import people
 from app.subjects.model import SubjectRequest
 from policies.model import Scope
 
@@ -48,9 +50,9 @@ class Holdings:
         store = self.services.stores.of(self.project.store_url)
         earliest = self.request.created_ms - _CCPA_LOOK_BACK_MS if self.request.compliance_type == "CCPA" else None
         for uids in self._few_people():
-            rows = store.scan(self.tx, self.project.id, EventQuery(from_ms=earliest, uids=uids))
+            rows = store.scan(self.tx, self._sight(), EventQuery(from_ms=earliest, uids=uids))
             for batch in self._open_batches(rows):
-                revealed = self._reveal(uids_of(batch))
+                revealed = self._in_sight(uids_of(batch))
                 for event in batch:
                     shown = event_view(event, revealed)
                     if shown is not None:
@@ -60,9 +62,9 @@ class Holdings:
         """Profiles of these people."""
         store = self.services.stores.of(self.project.store_url)
         for uids in self._few_people():
-            found = store.profiles_of(self.tx, self.project.id, uids)
-            revealed = self._reveal(set(found))
-            for row in self._legible().rows(self.tx, [found[uid] for uid in sorted(found)]):
+            found = sorted(store.read_profiles(self.tx, self._sight(), uids), key=lambda row: row.uid)
+            revealed = self._in_sight({row.uid for row in found})
+            for row in self._legible().rows(self.tx, found):
                 shown = profile_view(row, revealed)
                 if shown is not None:
                     yield shown
@@ -120,7 +122,10 @@ class Holdings:
 
     def _legible(self) -> Legible:
         # The copy is for the people themselves: what was encrypted for their sake is in clear in it.
-        return Legible(self.services.keyring, self.project.id, open_values=True)
+        return Legible(self.services.keyring, self._sight())
+
+    def _sight(self) -> Sight:
+        return self.services.sights.own_copy(self.tx, self.project)
 
     def _open_batches(self, rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
         legible = self._legible()
@@ -131,4 +136,9 @@ class Holdings:
         return self.services.keyring.of(self.tx, self.project.id)
 
     def _reveal(self, uids: set[int]) -> Mapping[int, Revealed]:
+        # What the register itself says of people: their ids are theirs to know, restricted or not.
         return register.reveal(self.tx, self._keys(), uids)
+
+    def _in_sight(self, uids: set[int]) -> Mapping[int, Revealed]:
+        store = self.services.stores.of(self.project.store_url)
+        return people.revealed(self.tx, store, self._keys(), self._sight(), uids)

@@ -10,6 +10,7 @@ class Permission(StrEnum):
 
     EVENTS_IMPORT = "events:import"
     EVENTS_READ = "events:read"
+    COHORTS_WRITE = "cohorts:write"
     POLICY_CHECK = "policy:check"
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"

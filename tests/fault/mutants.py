@@ -40,6 +40,8 @@ class Mutant:
 _PROMISES = "tests/integration/test_promises.py"
 _LIFE = "tests/integration/test_life_of_a_request.py"
 _QUERY = "tests/integration/test_query.py"
+_READING = "tests/integration/test_reading.py"
+_SIGHT = "tests/contract/test_sight.py"
 _BAD = "tests/e2e/test_bad_input.py"
 _GONE = "tests/fault/test_database_gone.py"
 _HELD = "tests/integration/test_quarantine.py"
@@ -150,10 +152,50 @@ MUTANTS = (
     Mutant(
         "hidden-profiles",
         "a page of profiles does not count hidden people",
-        "app/query/service.py",
-        "if not Row(None, None, state).hidden]",
-        "]",
+        "app/sight/people.py",
+        "for uid, row in known.items() if not row.hidden}",
+        "for uid, row in known.items()}",
         (_QUERY, "-k", "visible or hidden or hide or go"),
+    ),
+    Mutant(
+        "rule-unheeded",
+        "no route shows an event or a profile that a rule leaves out",
+        "app/events/sql.py",
+        "whole = conjunction(sight.demanded(about), asked)",
+        "whole = asked",
+        (_SIGHT, "-k", "out_of_sight"),
+    ),
+    Mutant(
+        "withheld-asked",
+        "an expression cannot ask for a property that is withheld",
+        "app/access/sight.py",
+        "if isinstance(node, Property) and node.name in withheld:",
+        "if False:",
+        (_READING, "-k", "withheld"),
+    ),
+    Mutant(
+        "withheld-shown",
+        "a property that is withheld is in no row",
+        "app/access/sight.py",
+        "if name not in names}",
+        "}",
+        (_READING, "-k", "withheld"),
+    ),
+    Mutant(
+        "filter-names",
+        "a saved filter names no person",
+        "app/query/cohorts.py",
+        "if isinstance(node, Holder):",
+        "if False:",
+        (_READING, "-k", "names_no_person"),
+    ),
+    Mutant(
+        "hidden-found",
+        "an expression finds nobody who is hidden by their id",
+        "app/sight/ids.py",
+        "if not row.hidden}",
+        "}",
+        (_SIGHT, "-k", "bound_to_nobody"),
     ),
     Mutant(
         "hidden-at-once",

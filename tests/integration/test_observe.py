@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from app import cli_observe
+from app.access.sight import Purpose, Sight
 from app.database import Database
 from app.events.port import EventQuery, EventRow
 from jobs import cleanup, simulate
@@ -335,13 +336,17 @@ def test_pages_of_the_store_follow_each_other_in_both_directions(gate: Gate) -> 
     store = gate.services.stores.of(None)
     with gate.services.database.read() as tx:
         [(project_id,)] = gate.rows("SELECT id FROM project")
-        whole = list(store.scan(tx, project_id, EventQuery()))
-        assert store.count(tx, project_id, EventQuery()) == len(whole) == 25
+        whole = list(store.scan(tx, Sight(project_id, Purpose.INTERNAL), EventQuery()))
+        assert store.count(tx, Sight(project_id, Purpose.INTERNAL), EventQuery()) == len(whole) == 25
         for newest_first in (False, True):
             found: list[Any] = []
             while True:
                 after = (found[-1].time_ms, found[-1].dedup) if found else None
-                page = list(store.scan(tx, project_id, EventQuery(after=after, limit=10, newest_first=newest_first)))
+                page = list(
+                    store.scan(
+                        tx, Sight(project_id, Purpose.INTERNAL), EventQuery(after=after, limit=10, newest_first=newest_first)
+                    )
+                )
                 if not page:
                     break
                 found += page

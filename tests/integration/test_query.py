@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from app.access.roles import Role
 from app.access.service import Principal
+from app.access.sight import Sight
 from app.database import migrate
 from app.errors import Unavailable
 from app.events.port import EventQuery, EventRow, ProfileRow
@@ -371,8 +372,8 @@ class _Failing(SqlEventStore):
     def __init__(self, at: int) -> None:
         self._left = at
 
-    def scan(self, tx: Any, project_id: int, query: EventQuery) -> Iterator[EventRow]:
-        for row in super().scan(tx, project_id, query):
+    def scan(self, tx: Any, sight: Sight, query: EventQuery) -> Iterator[EventRow]:
+        for row in super().scan(tx, sight, query):
             self._left -= 1
             if self._left < 0:
                 raise Unavailable("the store is gone")
