@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.access.service import Access
@@ -14,12 +15,14 @@ from app.audit.service import AuditLog
 from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
+from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
+from app.lexicon.service import Lexicon
 from app.metrics import Metrics
 from app.observe.counting import Counting
 from app.observe.findings import Findings
@@ -48,6 +51,7 @@ class Services:
     access: Access
     stores: EventStores
     rulebook: Rulebook
+    lexicon: Lexicon
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
@@ -63,7 +67,9 @@ class Services:
     metrics: Metrics
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Write what waits in memory, and let go of connections."""
+        with suppress(PortcullisError):
+            self.lexicon.sightings.flush()
         self.database.close()
 
 
@@ -91,6 +97,7 @@ def bootstrap(
     metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
+    lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
     access = Access(master_key, keyring, audit, clock)
@@ -104,6 +111,7 @@ def bootstrap(
         access=access,
         stores=stores,
         rulebook=rulebook,
+        lexicon=lexicon,
         promises=Promises(),
         doorbell=doorbell,
         queue=queue,
@@ -111,7 +119,7 @@ def bootstrap(
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock),
-        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
+        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places),
         places=places,
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
