@@ -22,6 +22,7 @@ from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
+from app.lexicon.published import PublishedSchemas
 from app.lexicon.service import Lexicon
 from app.metrics import Metrics
 from app.observe.counting import Counting
@@ -52,6 +53,7 @@ class Services:
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
+    schemas: PublishedSchemas
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
@@ -112,6 +114,7 @@ def bootstrap(
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
+        schemas=PublishedSchemas(database, lexicon, clock),
         promises=Promises(),
         doorbell=doorbell,
         queue=queue,

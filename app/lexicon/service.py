@@ -274,7 +274,7 @@ class Lexicon:
     def forget(self, tx: Connection, project_id: int, by: Editor, keys: Collection[Key]) -> int:
         """Take back what was said of these entries; what was seen of them stays. Returns how many had been described.
 
-        What was blocked, merged or marked is so no longer, which wants the permissions of saying so.
+        What was blocked or merged is so no longer, which wants the permission of saying so. A mark of classified stays.
         """
         self._enter(tx, project_id, fenced=True)
         done = 0
@@ -283,9 +283,10 @@ class Lexicon:
             if row is None:
                 continue
             before = entry_of(row)
-            blank = Entry(key, types=before.types, first_ms=before.first_ms, last_ms=before.last_ms)
+            seen = {name: getattr(before, name) for name in ("types", "first_ms", "last_ms")}
+            blank = Entry(key, classified=before.classified, **seen)
             self._permit(tx, project_id, by, before, blank)
-            if before.first_ms is None:
+            if before.first_ms is None and not before.classified:
                 tx.execute(sa.delete(lexicon_entry).where(_is(project_id, key)))
             else:
                 values = {**_columns(blank), "changed_ms": self._clock(), "changed_by": by.id}
