@@ -22,6 +22,9 @@ from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
+from app.lexicon.anomalies import Anomalies
+from app.lexicon.digest import Digests, Means
+from app.lexicon.overview import Overview
 from app.lexicon.published import PublishedSchemas
 from app.lexicon.service import Lexicon
 from app.metrics import Metrics
@@ -53,7 +56,10 @@ class Services:
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
+    overview: Overview
     schemas: PublishedSchemas
+    anomalies: Anomalies
+    digests: Digests
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
@@ -101,7 +107,7 @@ def bootstrap(
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
-    quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
@@ -114,7 +120,10 @@ def bootstrap(
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
+        overview=Overview(database, lexicon, lambda tx, of: rulebook.active(tx, of).gate.classifier, clock),
         schemas=PublishedSchemas(database, lexicon, clock),
+        anomalies=Anomalies(database, audit, clock),
+        digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
         queue=queue,

@@ -18,7 +18,7 @@ from app.custody import views as custody
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
 from app.ingest import check_views as check, views as ingest
-from app.lexicon import wire_views as schemas
+from app.lexicon import views as lexicon, wire_views as schemas
 from app.observe import views as observe
 from app.proxies import behind
 from app.quarantine import views as quarantine
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
-    for capability in (check, rulebook, subjects, custody, audit, quarantine, observe):
+    for capability in (check, rulebook, subjects, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(_operations())
     app.register_blueprint(

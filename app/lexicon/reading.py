@@ -114,6 +114,11 @@ class Entrance:
         strict = (Approval.HOLD, Approval.DROP)
         return not (self.blocked_events or self.blocked or self.new_events in strict or self.new_properties in strict)
 
+    @property
+    def blocking(self) -> Entrance:
+        """The same without approval: for what somebody has approved by looking at it."""
+        return Entrance(self.blocked_events, self.blocked)
+
     def apply(self, scope: Scope, decision: Decision) -> Decision:
         """The gate's decision, or a stricter one. Changes nothing that it is given."""
         if self.idle or decision.verdict is Verdict.DROPPED or decision.properties is None:

@@ -152,7 +152,7 @@ class Lexicon:
         """One entry. Raises `NotFound`."""
         row = tx.execute(sa.select(lexicon_entry).where(_is(project_id, key))).first()
         if row is None:
-            raise NotFound("no such entry", field="name", remedy="list them with GET /v1/lexicon/events or …/properties")
+            raise NotFound("no such entry", field="name", remedy="list them with GET /v1/lexicon/entries")
         return entry_of(row)
 
     def entries(
@@ -232,16 +232,17 @@ class Lexicon:
 
     def _permit(self, tx: Connection, project_id: int, by: Editor, before: Entry, after: Entry) -> None:
         """Raises for what this editor may not do, and for what nobody may."""
-        needed = {Permission.LEXICON_WRITE}
+        needed = set()
         if before.classified != after.classified:
-            needed = {Permission.LEXICON_CLASSIFY}
-            if told(before) | {"classified": ""} != told(after) | {"classified": ""}:
-                needed.add(Permission.LEXICON_WRITE)
-        if before.state is not after.state and State.BLOCKED in (before.state, after.state):
-            needed.add(Permission.LEXICON_BLOCK)
+            needed.add(Permission.LEXICON_CLASSIFY)
         if before.merged_into != after.merged_into:
             needed.add(Permission.LEXICON_BLOCK)
             self._check_merge(tx, project_id, after)
+        if before.state is not after.state:
+            blocks = State.BLOCKED in (before.state, after.state)
+            needed.add(Permission.LEXICON_BLOCK if blocks else Permission.LEXICON_WRITE)
+        if _described(before) != _described(after):
+            needed.add(Permission.LEXICON_WRITE)
         _require(by, *needed)
         if after.state is State.PENDING and before.state is not State.PENDING:
             raise InvalidInput("nobody makes an entry pending", field="state", remedy="send visible, hidden or blocked")
@@ -354,6 +355,11 @@ def entry_of(row: Any) -> Entry:
         changed_ms=row.changed_ms,
         changed_by=row.changed_by,
     )
+
+
+def _described(entry: Entry) -> Entry:
+    """The entry without what has a permission of its own."""
+    return replace(entry, state=State.VISIBLE, merged_into=None, classified=False, described=True)
 
 
 def _where(key: Key) -> dict[str, str]:

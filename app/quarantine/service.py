@@ -29,6 +29,7 @@ from app.events.port import EventRow
 from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
+from app.lexicon.service import Lexicon
 from app.quarantine import holding
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
@@ -154,6 +155,7 @@ class Quarantine:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        lexicon: Lexicon,
         audit: AuditLog,
         clock: Callable[[], int],
         ttl_ms: int,
@@ -162,6 +164,7 @@ class Quarantine:
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._lexicon = lexicon
         self._audit = audit
         self._clock = clock
         self._ttl_ms = ttl_ms
@@ -287,9 +290,14 @@ class Quarantine:
         done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
         return [*(held for held, _ in events), *done]
 
-    @staticmethod
     def _checked(
-        tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row], now_ms: int
+        self,
+        tx: Connection,
+        keys: ProjectKeys,
+        policy: ActivePolicy,
+        page: Sequence[Held],
+        people: Mapping[int, Row],
+        now_ms: int,
     ) -> list[Decision]:
         strays = register.rows_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
         properties = keyed.under_person_keys(tx, keys, [(each.uid, each.properties) for each in page], people)
@@ -298,7 +306,10 @@ class Quarantine:
         decisions = policy.gate.check(records, context)
         # What is encrypted already is recognised under its person's key, and what is not gets encrypted.
         owners = {i: people[each.uid] for i, each in enumerate(page) if each.uid in people}
-        return keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        decisions = keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        # What the dictionary would hold, the officer lets go; what it blocks by now stays out.
+        blocking = self._lexicon.entrance(tx, keys.project_id).blocking
+        return [blocking.apply(held.scope, each) for held, each in zip(page, decisions, strict=True)]
 
     def _stage(
         self,
