@@ -29,6 +29,7 @@ from app.lexicon.published import PublishedSchemas
 from app.lexicon.service import Lexicon
 from app.metrics import Metrics
 from app.observe.counting import Counting
+from app.observe.dropping import DropFilters
 from app.observe.findings import Findings
 from app.observe.simulations import Simulations
 from app.observe.suggestions import Suggestions
@@ -67,6 +68,7 @@ class Services:
     findings: Findings
     simulations: Simulations
     suggestions: Suggestions
+    drop_filters: DropFilters
     ingest: Ingest
     places: Places
     query: Query
@@ -131,6 +133,7 @@ def bootstrap(
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock),
+        drop_filters=DropFilters(database, stores, rulebook, audit, clock),
         ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places),
         places=places,
         query=Query(database, keyring, stores, audit, clock),

@@ -63,6 +63,7 @@ class AuditAction(StrEnum):
     SIMULATION_CANCELLED = "simulation.cancelled"
     SIMULATION_FAILED = "simulation.failed"
     SUGGESTIONS_MADE = "suggestions.made"
+    FILTER_PREVIEWED = "filter.previewed"
     LEXICON_CHANGED = "lexicon.changed"
     LEXICON_DELETED = "lexicon.deleted"
     LEXICON_SETTINGS_CHANGED = "lexicon.settings_changed"

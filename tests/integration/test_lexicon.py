@@ -318,3 +318,42 @@ def test_a_day_without_an_event_that_always_came_is_told_once(gate: Gate) -> Non
     assert done["state"] == "acknowledged"
     ask(gate, "POST", f"anomalies/{found['id']}/acknowledge", status=409)
     assert [each for each in gate.actions() if "anomaly" in each] == ["lexicon.anomaly_opened", "lexicon.anomaly_acknowledged"]
+
+
+# --- drop filters ----------------------------------------------------------------------------------------------------
+
+STAFF = {"id": "staff", "events": ["View"], "where": [{"property": "plan", "is": ["staff"]}]}
+
+
+def filters(gate: Gate, method: str, path: str = "", body: Any = None, role: str = "admin", status: int = 200) -> Any:
+    answer = gate.client.open(f"/v1/drop-filters{path}", method=method, json=body, headers=gate.bearer(role))
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    return answer.get_json()
+
+
+def test_a_drop_filter_is_looked_at_then_added_as_a_version_and_taken_out_again(gate: Gate) -> None:
+    see(gate, "View", "Buy", plan="staff")
+    gate.clock[0] += 1_000
+    see(gate, "View", plan="pro")
+    found = filters(gate, "POST", "/preview", STAFF, role="officer")
+    assert found == {"records": 3, "caught": 1, "events": {"View": 1}, "complete": True}
+    filters(gate, "POST", "", STAFF, role="officer", status=403)
+    made = filters(gate, "POST", "", STAFF, status=201)
+    assert filters(gate, "POST", "", STAFF, status=409)["error"]["field"] == "id"
+    listed = filters(gate, "GET", role="auditor")
+    assert (listed["version"], listed["filters"]) == (made["version"], [STAFF])
+    gate.clock[0] += 1_000
+    see(gate, "View", "Buy", plan="staff")
+    assert len(gate.exported()) == 4
+    assert filters(gate, "DELETE", "/staff")["version"] == made["version"] + 1
+    gate.clock[0] += 1_000
+    see(gate, "View", plan="staff")
+    assert len(gate.exported()) == 5
+    filters(gate, "DELETE", "/staff", status=404)
+    assert {"filter.previewed", "policy.added", "policy.activated"} <= set(gate.actions())
+
+
+def test_a_filter_without_a_condition_is_refused(gate: Gate) -> None:
+    problem = filters(gate, "POST", "", {**STAFF, "where": []}, status=422)["error"]
+    assert problem["problems"][0]["path"] == "events.drop[0].where"
+    filters(gate, "POST", "/preview", {**STAFF, "where": [{"property": "p", "resembles": 1}]}, status=422)
