@@ -6,7 +6,7 @@ A process that is killed loses the counts of those seconds, and no event. Only n
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -30,7 +30,9 @@ PAUSE_S = 5.0
 MOST_ENTRIES = 50_000
 """Entries of one project that arise by being seen; further names are counted as `<key>`."""
 _MOST_WAITING = 20_000
-_MOST_REMEMBERED = 200_000
+_MOST_REMEMBERED = 100_000
+_MOST_NEW_NAMES = 500
+_MOST_OF_A_BATCH = 50_000
 _HOUR_MS = 3_600_000
 _PROPERTY = "properties."
 _AT_ONCE = 500
@@ -92,6 +94,58 @@ class _Project:
     entries: dict[Key, _Waiting] = field(default_factory=dict)
     days: dict[tuple[Key, str], list[int]] = field(default_factory=dict)
 
+    def see(self, key: Key, types: int, now_ms: int) -> None:
+        """Note that a name came."""
+        found = self.entries.get(key)
+        if found is None:
+            if len(self.entries) >= _MOST_WAITING:
+                return
+            found = self.entries[key] = _Waiting(first_ms=now_ms)
+        found.types |= types
+        found.last_ms = max(found.last_ms, now_ms)
+
+    def count(self, key: Key, day: str, n: int, refused: int) -> None:
+        """Note how often."""
+        if (key, day) not in self.days and len(self.days) >= _MOST_WAITING:
+            key = key._replace(name=UNNAMED)
+        counts = self.days.setdefault((key, day), [0, 0])
+        counts[0] += n
+        counts[1] += refused
+
+    def add(self, other: _Project) -> None:
+        """Take back what could not be written."""
+        for key, each in other.entries.items():
+            self.see(key, each.types, each.last_ms)
+            if key in self.entries:
+                self.entries[key].first_ms = min(self.entries[key].first_ms, each.first_ms)
+        for (key, day), (n, refused) in other.days.items():
+            self.count(key, day, n, refused)
+
+
+class _Names:
+    """Names of one batch: themselves if they can have an entry, else what stands for all those.
+
+    Detectors look at a name once, and at so many new ones of a batch.
+    """
+
+    __slots__ = ("_known", "_left")
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+        self._left = _MOST_NEW_NAMES
+
+    def of(self, name: str) -> str:
+        found = self._known.get(name)
+        if found is not None:
+            return found
+        self._left -= 1
+        if self._left < 0 or not nameable(name):
+            return UNNAMED
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[name] = name
+        return name
+
 
 class Sightings:
     """The counts of one process. Safe to share between threads."""
@@ -111,54 +165,35 @@ class Sightings:
         """Add what a batch showed, once it is committed."""
         if not (seen.shapes or seen.refused):
             return
-        day = utc_day(now_ms)
+        day, found = utc_day(now_ms), list(self._found(seen))
         with self._lock:
             waiting = self._waiting.setdefault(project_id, _Project())
-            for (scope, name, keys), (n, types) in seen.shapes.items():
-                self._count(waiting, scope, name, zip(keys, types, strict=True), n, now_ms, day)
-            for key, n in seen.refused.items():
-                named = key._replace(name=self._name(key.name))
-                self._see(waiting, named, 0, now_ms)
-                waiting.days.setdefault((named, day), [0, 0])[1] += n
+            for key, types, n, refused in found:
+                waiting.see(key, types, now_ms)
+                if not key.event:
+                    waiting.count(key, day, n, refused)
             if self._timer is None:
                 self._timer = threading.Timer(self._pause_s, self._write_quietly)
                 self._timer.daemon = True
                 self._timer.start()
 
-    def _count(self, waiting: _Project, scope: Scope, name: str, properties: Any, n: int, now_ms: int, day: str) -> None:
-        event = self._name(name) if scope is Scope.EVENT else ""
-        if scope is Scope.EVENT:
-            self._see(waiting, Key(Kind.EVENT, event), 0, now_ms)
-            waiting.days.setdefault((Key(Kind.EVENT, event), day), [0, 0])[0] += n
-        kind = PROPERTY_OF[scope]
-        for sent, types in properties:
-            if sent in HOUSEKEEPING:
-                continue
-            key = Key(kind, self._name(sent))
-            self._see(waiting, key, types, now_ms)
-            waiting.days.setdefault((key, day), [0, 0])[0] += n
-            if event:
-                self._see(waiting, key._replace(event=event), types, now_ms)
-
-    def _see(self, waiting: _Project, key: Key, types: int, now_ms: int) -> None:
-        found = waiting.entries.get(key)
-        if found is None:
-            if len(waiting.entries) >= _MOST_WAITING:
-                return
-            found = waiting.entries[key] = _Waiting(first_ms=now_ms)
-        found.types |= types
-        found.last_ms = max(found.last_ms, now_ms)
-
-    def _name(self, name: str) -> str:
-        """The name if it can have an entry, else what stands for all those. Detectors look at a name once."""
-        found = self._named.get(name)
-        if found is None:
-            found = name if nameable(name) else UNNAMED
-            if len(self._named) >= _MOST_REMEMBERED:
-                self._named.clear()
-            if found is name:
-                self._named[name] = name
-        return found
+    def _found(self, seen: Seen) -> Iterator[tuple[Key, int, int, int]]:
+        """Entry, kinds of values, times taken and refused. How many names a batch can bring is bounded, whoever sends it."""
+        names = _Names(self._named)
+        properties = _MOST_OF_A_BATCH
+        for (scope, name, keys), (n, types) in seen.shapes.items():
+            event = names.of(name) if scope is Scope.EVENT else ""
+            if scope is Scope.EVENT:
+                yield Key(Kind.EVENT, event), 0, n, 0
+            properties -= len(keys)
+            for sent, bits in zip(keys, types, strict=True) if properties >= 0 else ():
+                if sent not in HOUSEKEEPING:
+                    key = Key(PROPERTY_OF[scope], names.of(sent))
+                    yield key, bits, n, 0
+                    if event:
+                        yield key._replace(event=event), bits, n, 0
+        for key, n in seen.refused.items():
+            yield key._replace(name=names.of(key.name)), 0, 0, n
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -175,8 +210,8 @@ class Sightings:
                     written = self._write(project_id, taken[project_id])
                 except PortcullisError:
                     with self._lock:
-                        for left in taken:
-                            self._waiting.setdefault(left, taken[left])
+                        for left, counts in taken.items():
+                            self._waiting.setdefault(left, _Project()).add(counts)
                     raise
                 del taken[project_id]
                 self._remember(written)

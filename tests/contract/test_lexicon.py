@@ -309,3 +309,40 @@ def test_what_was_said_can_be_taken_back_and_what_was_seen_stays(tenant: Tenant)
     assert BOUGHT not in found
     assert (found[VIEWED].described, found[VIEWED].description) == (False, None)
     assert [each["action"] for each in log(tenant)][-2:] == ["lexicon.deleted"] * 2
+
+
+# --- no worker is stale ----------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_in_force_in_every_process_once_it_is_acknowledged(tenant: Tenant) -> None:
+    """Two sets of services over one database stand for two processes."""
+    from app.lexicon.service import Lexicon
+
+    services = tenant.home.services
+    other = Lexicon(services.database, services.audit, services.clock, lambda *_: None)
+    for state in (State.BLOCKED, State.VISIBLE, State.HIDDEN, State.BLOCKED):
+        change(tenant, BOUGHT, state=state)
+        with services.database.read() as tx:
+            blocked = other.entrance(tx, tenant.id).blocked_events
+            hidden = other.reading(tx, tenant.id).hidden_events
+        assert (blocked, hidden) == (
+            {"Bought"} if state is State.BLOCKED else set(),
+            {"Bought"} if state is State.HIDDEN else set(),
+        )
+
+
+def test_a_block_waits_for_the_batches_under_way_and_none_is_stored_after_it(tenant: Tenant) -> None:
+    from tests.installation import in_threads
+
+    def send() -> int:
+        return sum("Portcullis-Refused" not in tenant.send([tenant.event("Bought")]).headers for _ in range(15))
+
+    def block() -> int:
+        change(tenant, BOUGHT, state=State.BLOCKED)
+        stored = tenant.names().count("Bought")
+        tenant.send([tenant.event("Bought")])
+        assert tenant.names().count("Bought") >= stored
+        return stored
+
+    *sent, _ = in_threads([send, send, send, block])
+    assert tenant.names().count("Bought") == sum(sent), "what was acknowledged as taken is stored, and nothing else"
