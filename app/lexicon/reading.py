@@ -39,6 +39,11 @@ class Names:
         own = self.within.get(event)
         return self.everywhere | own if own else self.everywhere
 
+    @property
+    def anywhere(self) -> frozenset[str]:
+        """All of them, whatever the event: for a reader that knows no event when it asks, and so takes the stricter side."""
+        return self.everywhere.union(*self.within.values())
+
     def __bool__(self) -> bool:
         return bool(self.everywhere or self.within)
 

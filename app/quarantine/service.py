@@ -246,7 +246,7 @@ class Quarantine:
         policy = self._rulebook.active(tx, by.project.id)
         part, passed, now = Outcome(), [], self._clock()
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
-        for held, decision in zip(page, self._checked(tx, keys, policy, page, people, now), strict=True):
+        for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
@@ -291,18 +291,12 @@ class Quarantine:
         return [*(held for held, _ in events), *done]
 
     def _checked(
-        self,
-        tx: Connection,
-        keys: ProjectKeys,
-        policy: ActivePolicy,
-        page: Sequence[Held],
-        people: Mapping[int, Row],
-        now_ms: int,
+        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row]
     ) -> list[Decision]:
         strays = register.rows_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
         properties = keyed.under_person_keys(tx, keys, [(each.uid, each.properties) for each in page], people)
         records = [_record(each, cleaned, people, strays) for each, cleaned in zip(page, properties, strict=True)]
-        context = keys.check_context(now_ms)
+        context = keys.check_context(self._clock())
         decisions = policy.gate.check(records, context)
         # What is encrypted already is recognised under its person's key, and what is not gets encrypted.
         owners = {i: people[each.uid] for i, each in enumerate(page) if each.uid in people}

@@ -210,6 +210,7 @@ def test_readers_get_one_value_of_one_version(tenant: Tenant) -> None:
     assert (found.event_as("Buy"), found.events_read_as("Bought")) == ("Bought", ("Bought", "Buy"))
     assert is_classified(found, classifier, Scope.EVENT, "Bought", "note")
     assert not is_classified(found, classifier, Scope.EVENT, "Viewed", "note")
+    assert found.marked[Scope.EVENT].anywhere == {"note"}
 
 
 def test_a_mark_only_makes_the_policy_stricter() -> None:
