@@ -129,6 +129,19 @@ def changes_of(entity: Key, sent: Any, held: Mapping[Key, Entry]) -> tuple[dict[
     return changes, _leaves_out(sent)
 
 
+def drops(sent: Any) -> bool:
+    """Whether a schema says of its entity or of a property that it is dropped at ingest. Looks without judging: `changes_of`
+    does."""
+    properties = _part(sent, "properties")
+    parts = (sent, *properties.values())
+    return any(_part(_part(each, "metadata"), _VENDOR).get("dropped") is True for each in parts)
+
+
+def _part(of: Any, name: str) -> dict[str, Any]:
+    found = of.get(name) if isinstance(of, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _change(now: Entry, description: str | None, document: dict[str, Any], words: _PropertyWords, **more: Any) -> Change:
     shown = UNSET if words.display_name is UNSET else words.display_name or None
     state = _state(now.state, words)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from app.database import Database
 from app.errors import InvalidInput, NotFound, TooManyRequests
-from app.lexicon.documents import Bulk, Upload, changes_of, key_of, schema_of
+from app.lexicon.documents import Bulk, Upload, changes_of, drops, key_of, schema_of
 from app.lexicon.model import USER, Editor, Entry, Kind
 from app.lexicon.service import Lexicon, entry_of, hold_project
 from app.lexicon.tables import lexicon_entry, lexicon_project
@@ -96,6 +96,7 @@ class PublishedSchemas:
     def upload(self, project_id: int, by: Editor, bulk: Bulk) -> Uploaded:
         """Create or replace entities, all of them or none. Raises as `Lexicon.change` does."""
         with self._database.write() as tx:
+            self._lexicon.enter(tx, project_id, fenced=any(drops(each.schema_json) for each in bulk.entries))
             deleted = self._delete(tx, project_id, by, None, None) if bulk.truncate else 0
             left_out = [self._replaced(tx, project_id, by, at, each) for at, each in enumerate(bulk.entries)]
         return Uploaded(len(bulk.entries), deleted, any(left_out))

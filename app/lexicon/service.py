@@ -31,7 +31,6 @@ from app.lexicon.telling import differences, said, told
 _KEPT = 64
 _VERSION = sa.select(lexicon_project.c.version).where(lexicon_project.c.project_id == sa.bindparam("project_id"))
 _KEY = tuple(column.name for column in lexicon_entry.primary_key.columns)
-_AT_INGEST = (State.BLOCKED, State.PENDING)
 
 Fence = Callable[[Connection, int], None]
 """Waits for every ingest transaction of a project under way, and keeps new ones out until the end of this one."""
@@ -122,7 +121,7 @@ class Lexicon:
         """
         approving = new_events is not None or new_properties is not None
         _require(by, Permission.LEXICON_BLOCK if approving else Permission.LEXICON_WRITE)
-        self._enter(tx, project_id, fenced=approving)
+        self.enter(tx, project_id, fenced=approving)
         before = self.settings(tx, project_id)
         after = replace(
             before,
@@ -204,25 +203,23 @@ class Lexicon:
         for key, change in changes.items():
             checked_key(key)
             checked_change(change)
-        self._enter(tx, project_id, fenced=any(each.given().keys() & {"state", "merged_into"} for each in changes.values()))
+        # Only what makes ingest stricter must wait for batches under way; describing holds nobody up.
+        self.enter(tx, project_id, fenced=any(each.state is State.BLOCKED for each in changes.values()))
+        keys = sorted(changes)
         done = 0
-        # In order: two changes at once wait for each other in one order.
-        for key in sorted(changes):
-            done += self._change_one(tx, project_id, by, key, changes[key])
+        for at in range(0, len(keys), _PAGE):
+            held = held_of(tx, project_id, keys[at : at + _PAGE])
+            for key in keys[at : at + _PAGE]:
+                done += self._change_one(tx, project_id, by, held.get(key, Entry(key)), changes[key])
         return done
 
-    def _change_one(self, tx: Connection, project_id: int, by: Editor, key: Key, change: Change) -> bool:
-        row = tx.execute(sa.select(lexicon_entry).where(_is(project_id, key))).first()
-        before = entry_of(row) if row is not None else Entry(key)
+    def _change_one(self, tx: Connection, project_id: int, by: Editor, before: Entry, change: Change) -> bool:
+        key = before.key
         after = replace(before, **change.given(), described=True)
         if after == before:
             return False
         self._permit(tx, project_id, by, before, after)
-        values = {
-            **_columns(after),
-            "changed_ms": self._clock(),
-            "changed_by": by.id,
-        }
+        values = {**_columns(after), "changed_ms": self._clock(), "changed_by": by.id}
         insert: Any = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(lexicon_entry)
         made = {**dict(zip(_KEY, (project_id, key.kind.value, key.event, key.name), strict=True)), **BLANK, "types": 0, **values}
         tx.execute(insert.values(made).on_conflict_do_update(index_elements=_KEY, set_=values))
@@ -277,7 +274,7 @@ class Lexicon:
 
         What was blocked or merged is so no longer, which wants the permission of saying so. A mark of classified stays.
         """
-        self._enter(tx, project_id, fenced=True)
+        self.enter(tx, project_id, fenced=False)
         done = 0
         for key in sorted(keys):
             row = tx.execute(sa.select(lexicon_entry).where(_is(project_id, key), lexicon_entry.c.described)).first()
@@ -299,7 +296,9 @@ class Lexicon:
 
     # --- within ------------------------------------------------------------------------------------------------------
 
-    def _enter(self, tx: Connection, project_id: int, *, fenced: bool) -> None:
+    def enter(self, tx: Connection, project_id: int, *, fenced: bool) -> None:
+        """Begin to change the dictionary; `fenced` when ingest must not go on by the old one. Whoever changes several things
+        in one transaction, of which one is fenced, says so first."""
         # A batch that was judged by the old version must be acknowledged before the new one is in force. The fence comes
         # first, as in every transaction that takes it.
         if fenced:
@@ -332,6 +331,14 @@ def hold_project(tx: Connection, project_id: int) -> None:
     }
     tx.execute(insert.values(made).on_conflict_do_nothing())
     tx.execute(sa.select(lexicon_project.c.version).where(lexicon_project.c.project_id == project_id).with_for_update())
+
+
+def held_of(tx: Connection, project_id: int, keys: Collection[Key]) -> dict[Key, Entry]:
+    """These entries, as far as they are there."""
+    columns = (lexicon_entry.c.kind, lexicon_entry.c.name, lexicon_entry.c.event)
+    wanted = sa.tuple_(*columns).in_([tuple(map(str, key)) for key in keys])
+    rows = tx.execute(sa.select(lexicon_entry).where(lexicon_entry.c.project_id == project_id, wanted))
+    return {found.key: found for found in map(entry_of, rows)}
 
 
 def entry_of(row: Any) -> Entry:

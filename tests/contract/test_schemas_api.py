@@ -171,3 +171,21 @@ def test_every_entity_is_an_audit_entry(tenant: Tenant) -> None:
     changed = {(each["facts"]["kind"], each["facts"]["name"]) for each in found if each["action"] == "lexicon.changed"}
     assert changed == {("event", "A"), ("event", "B"), ("event_property", "item_id"), ("event_property", "price")}
     assert "ada@example.com" not in json.dumps(found)
+
+
+def test_only_what_is_dropped_holds_ingest_up(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    fenced: list[int] = []
+    monkeypatch.setattr(tenant.home.services.lexicon, "_fence", lambda _, project_id: fenced.append(project_id))
+    call(tenant, "POST", "/event/A", CART)
+    call(tenant, "DELETE", "/event/A")
+    assert fenced == []
+    words = {"metadata": {"com.mixpanel": {"dropped": True}}}
+    call(tenant, "POST", "/event/A", {"properties": {"p": {"type": "string", **words}}})
+    assert set(fenced) == {tenant.id}
+
+
+def test_a_body_that_nests_without_end_is_refused(tenant: Tenant) -> None:
+    tenant.home.clock.advance(minutes=1)
+    body = b'{"entries":[{"entityType":"event","name":"A","schemaJson":{"x":' + b"[" * 900 + b"]" * 900 + b"}}]}"
+    url = f"/api/app/projects/{tenant.id}/schemas"
+    assert tenant.client.post(url, data=body, headers=basic(*tenant.account)).status_code in (200, 400)
