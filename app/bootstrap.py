@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.access.service import Access
@@ -14,14 +15,21 @@ from app.audit.service import AuditLog
 from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
+from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
+from app.lexicon.anomalies import Anomalies
+from app.lexicon.digest import Digests, Means
+from app.lexicon.overview import Overview
+from app.lexicon.published import PublishedSchemas
+from app.lexicon.service import Lexicon
 from app.metrics import Metrics
 from app.observe.counting import Counting
+from app.observe.dropping import DropFilters
 from app.observe.findings import Findings
 from app.observe.simulations import Simulations
 from app.observe.suggestions import Suggestions
@@ -51,6 +59,11 @@ class Services:
     access: Access
     stores: EventStores
     rulebook: Rulebook
+    lexicon: Lexicon
+    overview: Overview
+    schemas: PublishedSchemas
+    anomalies: Anomalies
+    digests: Digests
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
@@ -58,6 +71,7 @@ class Services:
     findings: Findings
     simulations: Simulations
     suggestions: Suggestions
+    drop_filters: DropFilters
     ingest: Ingest
     places: Places
     sights: Sights
@@ -69,7 +83,9 @@ class Services:
     metrics: Metrics
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Write what waits in memory, and let go of connections."""
+        with suppress(PortcullisError):
+            self.lexicon.sightings.flush()
         self.database.close()
 
 
@@ -97,8 +113,9 @@ def bootstrap(
     metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
+    lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
-    quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=())
     access = Access(master_key, keyring, audit, clock)
@@ -112,6 +129,11 @@ def bootstrap(
         access=access,
         stores=stores,
         rulebook=rulebook,
+        lexicon=lexicon,
+        overview=Overview(database, lexicon, lambda tx, of: rulebook.active(tx, of).gate.classifier, clock),
+        schemas=PublishedSchemas(database, lexicon, clock),
+        anomalies=Anomalies(database, audit, clock),
+        digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
         queue=queue,
@@ -119,7 +141,8 @@ def bootstrap(
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
+        drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
+        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places),
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),

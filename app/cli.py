@@ -1,4 +1,4 @@
-"""The command line: `portcullis run | serve | worker | dispatcher | migrate | project | credential | policy | keys | audit`."""
+"""The command line: `portcullis run | serve | worker | dispatcher | migrate`, and a group of commands a capability."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
 from app.bootstrap import bootstrap
 from app.cli_keys import keys
+from app.cli_lexicon import lexicon
 from app.cli_policy import policy
 from app.database import Database, migrate
 from app.embedded import plan_queue
@@ -260,6 +261,7 @@ def credential_revoke(settings: Settings, principal_id: str) -> None:
 policy.add_command(cli_observe.simulate)
 policy.add_command(cli_observe.suggest)
 cli.add_command(policy)
+cli.add_command(lexicon)
 
 
 # --- keys and audit --------------------------------------------------------------------------------------------------

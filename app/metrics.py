@@ -17,6 +17,7 @@ from app.database import Database
 from app.errors import PortcullisError
 from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
+from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
 from app.subjects.tables import subject_request
 
@@ -95,6 +96,11 @@ class _FromSql(Collector):
             "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
         )
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
+        lexicon = GaugeMetricFamily(
+            "portcullis_lexicon",
+            "The dictionaries: names that wait, odd volumes nobody acknowledged, digests that failed.",
+            labels=("what",),
+        )
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -115,9 +121,19 @@ class _FromSql(Collector):
                 swept.add_metric((), int(longest_ago or 0) / 1000)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
+                for what, condition in _LEXICON.items():
+                    lexicon.add_metric((what,), tx.execute(sa.select(sa.func.count()).where(condition)).scalar_one())
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
-        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings)
+        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings, lexicon)
+
+
+_LEXICON = {
+    "pending": lexicon_entry.c.state == "pending",
+    "anomalies": lexicon_anomaly.c.state == "open",
+    # One attempt is under way; more mean that none arrived.
+    "digests_failing": lexicon_project.c.digest_attempts > 1,
+}
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

@@ -29,6 +29,7 @@ class Settings:
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
     `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
     `expected_days` is how long a finding that an officer calls expected stays quiet.
+    `digest_hosts` are the hosts that webhooks of digests may go to; `smtp_url` is `smtp://` or `smtps://`, None sends no mail.
     """
 
     data_dir: Path
@@ -48,6 +49,9 @@ class Settings:
     trusted_proxies: TrustedProxies
     quarantine_days: int
     expected_days: int
+    digest_hosts: frozenset[str]
+    smtp_url: str | None = field(repr=False)
+    mail_from: str
     embedded: bool
 
     @classmethod
@@ -76,6 +80,11 @@ class Settings:
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
             expected_days=_integer(env, "PORTCULLIS_EXPECTED_DAYS", 90, 1, 3_650),
+            digest_hosts=frozenset(
+                each.strip().lower() for each in env.get("PORTCULLIS_DIGEST_HOSTS", "").split(",") if each.strip()
+            ),
+            smtp_url=_smtp_url(env.get("PORTCULLIS_SMTP_URL")),
+            mail_from=env.get("PORTCULLIS_MAIL_FROM") or "portcullis@localhost",
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )
 
@@ -92,6 +101,16 @@ def _database_url(url: str | None, data_dir: Path) -> str:
         "DATABASE_URL is neither PostgreSQL nor a SQLite file",
         field="DATABASE_URL",
         remedy="use postgresql://user:password@host/database, or unset it for the embedded default",
+    )
+
+
+def _smtp_url(url: str | None) -> str | None:
+    if not url or url.partition("://")[0] in {"smtp", "smtps"}:
+        return url or None
+    raise StartupRefused(
+        "PORTCULLIS_SMTP_URL is neither smtp:// nor smtps://",
+        field="PORTCULLIS_SMTP_URL",
+        remedy="use smtps://user:password@host:465, or unset it to send no mail",
     )
 
 

@@ -18,6 +18,7 @@ from app.custody import views as custody
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
 from app.ingest import check_views as check, views as ingest
+from app.lexicon import views as lexicon, wire_views as schemas
 from app.observe import views as observe
 from app.proxies import behind
 from app.quarantine import views as quarantine
@@ -46,7 +47,8 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
-    for capability in (check, rulebook, subjects, custody, audit, quarantine, observe):
+    app.register_blueprint(schemas.blueprint())
+    for capability in (check, rulebook, subjects, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(_operations())

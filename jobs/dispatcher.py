@@ -18,7 +18,7 @@ from app.doorbell import RUN_SIMULATION
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
-from jobs import cleanup, retention, runtime, simulate, steps
+from jobs import cleanup, digest, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
@@ -46,13 +46,19 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
         cleanup.clean(services)
     if look or look_long:
         services.findings.round(long=look_long)
+    if look_long:
+        services.anomalies.round()
     return len(due) + len(simulations)
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
-    """Rounds until `stop` is set. Retention has a thread of its own: it may take long, and rings for nobody."""
-    sweeping = threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True)
-    sweeping.start()
+    """Rounds until `stop` is set. Retention and digests have threads of their own: they may take long, and ring for nobody."""
+    aside = [
+        threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True),
+        threading.Thread(target=_tell, args=(services, stop), name="digest", daemon=True),
+    ]
+    for each in aside:
+        each.start()
     rounds = 0
     while not stop.is_set():
         with _logged("dispatcher"):
@@ -64,13 +70,21 @@ def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) ->
             )
         rounds += 1
         stop.wait(pause_s)
-    sweeping.join()
+    for each in aside:
+        each.join()
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:
     while not stop.is_set():
         with _logged("retention"):
             retention.run_due(services, stop.is_set)
+        stop.wait(_SWEEP_EVERY_S)
+
+
+def _tell(services: Services, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with _logged("digest"):
+            digest.send_due(services)
         stop.wait(_SWEEP_EVERY_S)
 
 

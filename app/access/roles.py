@@ -25,6 +25,12 @@ class Permission(StrEnum):
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
+    LEXICON_READ = "lexicon:read"
+    LEXICON_WRITE = "lexicon:write"
+    # What loses data or changes what readers count: block, merge, drop filters, what becomes of new names.
+    LEXICON_BLOCK = "lexicon:block"
+    # To mark as classified needs no right to see the values.
+    LEXICON_CLASSIFY = "lexicon:classify"
     # No route asks for this one: whoever holds it is shown values under `encrypt` in clear where events are read.
     VALUES_DECRYPT = "values:decrypt"
 
@@ -56,8 +62,19 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_OBSERVE,
             Permission.QUARANTINE_READ,
             Permission.QUARANTINE_DECIDE,
+            Permission.LEXICON_READ,
+            Permission.LEXICON_WRITE,
+            Permission.LEXICON_CLASSIFY,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ}),
+    Role.AUDITOR: frozenset(
+        {
+            Permission.AUDIT_READ,
+            Permission.POLICY_READ,
+            Permission.SUBJECTS_READ,
+            Permission.KEYS_READ,
+            Permission.LEXICON_READ,
+        }
+    ),
     Role.ADMIN: frozenset(Permission),
 }

@@ -24,6 +24,7 @@ from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
 from app.observe.counting import Counting
 from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
@@ -40,6 +41,7 @@ def append_events(
     project_id: int,
     keys: ProjectKeys,
     policy: ActivePolicy,
+    entrance: Entrance,
     store: EventStore,
     quarantine: Quarantine,
     counting: Counting,
@@ -51,12 +53,12 @@ def append_events(
 
     Returns what became of them; raises when anything stops the check.
     """
-    judging = Judging(tx, keys, policy, context)
+    judging = Judging(tx, keys, policy, context, entrance)
     for events in parts:
         judging.judge(events)
     judging.evidence.keep(tx, project_id, now_ms)
     known = _enrol_and_link(tx, keys, judging.known, [each.ids for each in judging.accepted], now_ms)
-    tally = Tally(opted_in=consent.record_opt_ins(tx, project_id, judging.consents.givers, known))
+    tally = Tally(opted_in=consent.record_opt_ins(tx, project_id, judging.consents.givers, known), seen=judging.seen)
     _encrypt(tx, keys, policy.gate, context, judging, known)
     accepted = [each for each in judging.accepted if each.verdict is not Verdict.DROPPED]
     of_people = [(known[each.ids.subject].person, each) for each in accepted if each.ids.subject]

@@ -22,6 +22,8 @@ from app.ingest.consent import Consents, Evidence
 from app.ingest.outcome import Event
 from app.ingest.parcel import Parcel
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
+from app.lexicon.sightings import Seen
 from app.observe.counting import Hits
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
@@ -66,8 +68,11 @@ class Accepted:
 class Judging:
     """One batch of one project on its way through the gate. All of it passes the same version of the policy."""
 
-    def __init__(self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext) -> None:
+    def __init__(
+        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext, entrance: Entrance
+    ) -> None:
         """Take what every part is judged with."""
+        self._entrance = entrance
         self._tx = tx
         self._keys = keys
         self._policy = policy
@@ -80,6 +85,7 @@ class Judging:
         self.consents = Consents(policy, context)
         self.evidence = Evidence()
         self.hits = Hits(Scope.EVENT)
+        self.seen = Seen()
 
     def judge(self, events: Sequence[Event]) -> None:
         """The next part of the batch, in its order."""
@@ -101,10 +107,12 @@ class Judging:
         self.hits.note(each for each, of in zip(decisions, ids, strict=True) if not _waits(each, of))
 
     def _keep(self, event: Event, ids: EventIds, record: Record, decision: Decision) -> None:
+        waits = _waits(decision, ids)
+        decision = self._by_name(decision, seen=not waits)
         if decision.verdict is Verdict.DROPPED:
             self.refused[reason_of(decision)] += 1
             return
-        if _waits(decision, ids):
+        if waits:
             self.unkeyed.add(len(self.accepted), record)
         kept = Accepted(ids, event.name, event.insert_id, event.time_ms, decision.verdict, "", b"", (), (), ())
         kept.decide(decision)
@@ -113,9 +121,17 @@ class Judging:
     def decide_again(self, at: int, decision: Decision) -> None:
         """What the gate made of an accepted event once it had the person's key. Never more lenient than before."""
         self.hits.note((decision,))
+        decision = self._by_name(decision, seen=True)
         if decision.verdict is Verdict.DROPPED:
             self.refused[reason_of(decision)] += 1
         self.accepted[at].decide(decision)
+
+    def _by_name(self, decision: Decision, *, seen: bool) -> Decision:
+        """The gate's decision, or the stricter one of the dictionary, by the names that the gate left."""
+        stricter = self._entrance.apply(Scope.EVENT, decision)
+        if seen or stricter.verdict is Verdict.DROPPED:
+            self.seen.note(Scope.EVENT, decision, stricter)
+        return stricter
 
 
 def _waits(decision: Decision, ids: EventIds) -> bool:

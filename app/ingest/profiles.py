@@ -28,6 +28,7 @@ from app.ingest.outcome import NO_ADDRESS, Operation, Update
 from app.ingest.parcel import Parcel
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
 from app.observe.counting import Counting, Hits
 from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
@@ -93,6 +94,7 @@ def update_profiles(
     project_id: int,
     keys: ProjectKeys,
     policy: ActivePolicy,
+    entrance: Entrance,
     store: EventStore,
     quarantine: Quarantine,
     counting: Counting,
@@ -101,7 +103,7 @@ def update_profiles(
     context: CheckContext,
 ) -> Tally:
     """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order."""
-    judging = _Judging(tx, keys, policy, context)
+    judging = _Judging(tx, keys, policy, context, entrance)
     for updates in parts:
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
@@ -129,8 +131,11 @@ def update_profiles(
 class _Judging:
     """One batch of one project on its way through the gate. It writes nothing."""
 
-    def __init__(self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext) -> None:
+    def __init__(
+        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext, entrance: Entrance
+    ) -> None:
         """Take what every part is judged with."""
+        self._entrance = entrance
         self._tx = tx
         self._keys = keys
         self._policy = policy
@@ -170,7 +175,13 @@ class _Judging:
         decisions = [decision for _, decision in checked if decision is not None]
         self.hits.note(decisions)
         self.tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
-        accepted.decide(checked)
+        accepted.decide([(operation, None if each is None else self._by_name(each)) for operation, each in checked])
+
+    def _by_name(self, decision: Decision) -> Decision:
+        """The gate's decision, or the stricter one of the dictionary, by the names that the gate left."""
+        stricter = self._entrance.apply(Scope.PROFILE, decision)
+        self.tally.seen.note(Scope.PROFILE, decision, stricter)
+        return stricter
 
     def _check(self, updates: Sequence[Update], *, keyed: bool = False) -> list[list[_Checked]]:
         """Each operation of each update beside its decision; `keyed` with the keys of people who are all known."""

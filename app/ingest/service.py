@@ -6,7 +6,7 @@ Anything that stops the check (no policy, no key, no database) raises, and nothi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -31,6 +31,8 @@ from app.ingest.updates import validate_update
 from app.ingest.validate import validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring, ProjectKeys, Purpose
+from app.lexicon.service import Lexicon
+from app.lexicon.sightings import Seen
 from app.observe.counting import Counting
 from app.quarantine.service import Quarantine
 from app.rulebook.service import Rulebook
@@ -49,6 +51,7 @@ class Ingest:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        lexicon: Lexicon,
         quarantine: Quarantine,
         counting: Counting,
         audit: AuditLog,
@@ -60,6 +63,7 @@ class Ingest:
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._lexicon = lexicon
         self._quarantine = quarantine
         self._counting = counting
         self._audit = audit
@@ -95,11 +99,13 @@ class Ingest:
             else:
                 _set_aside(tally, index, event)
         if by_token:
+            seen: dict[int, Seen] = {}
             with self._database.write() as tx:
                 for token, events in sorted(by_token.items()):
                     found = project or self._project(tx, token, events.indexes, tally, "properties.token")
                     if found is not None:
-                        self._append(tx, found, events, actor, tally, circumstances)
+                        seen[found.id] = self._append(tx, found, events, actor, tally, circumstances)
+            self._note(seen)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -111,7 +117,7 @@ class Ingest:
         actor: str,
         tally: Tally,
         circumstances: Circumstances,
-    ) -> None:
+    ) -> Seen:
         fence.enter_shared(tx, project.id)
         policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = append.append_events(
@@ -119,6 +125,7 @@ class Ingest:
             project.id,
             keys,
             policy,
+            self._lexicon.entrance(tx, project.id),
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
@@ -134,6 +141,12 @@ class Ingest:
             entry = Entry(AuditAction.OPT_IN_RECEIVED, project.id, actor, self._clock(), counts={"people": part.opted_in})
             self._audit.stage(tx, entry)
         _add(tally, part, len(events))
+        return part.seen
+
+    def _note(self, seen: Mapping[int, Seen]) -> None:
+        """Tell the dictionary what is stored by now."""
+        for project_id, each in seen.items():
+            self._lexicon.sightings.add(project_id, each, self._clock())
 
     def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
@@ -146,11 +159,13 @@ class Ingest:
             else:
                 _set_aside(tally, index, update)
         if by_token:
+            seen: dict[int, Seen] = {}
             with self._database.write() as tx:
                 for token, updates in sorted(by_token.items()):
                     found = self._project(tx, token, updates.indexes, tally, "$token")
                     if found is not None:
-                        self._update(tx, found, updates, tally, circumstances)
+                        seen[found.id] = self._update(tx, found, updates, tally, circumstances)
+            self._note(seen)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -161,7 +176,7 @@ class Ingest:
         updates: Parcel[Update],
         tally: Tally,
         circumstances: Circumstances,
-    ) -> None:
+    ) -> Seen:
         fence.enter_shared(tx, project.id)
         policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = profiles.update_profiles(
@@ -169,6 +184,7 @@ class Ingest:
             project.id,
             keys,
             policy,
+            self._lexicon.entrance(tx, project.id),
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
@@ -179,11 +195,12 @@ class Ingest:
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)
         _add(tally, part, len(updates) - len(part.failures))
+        return part.seen
 
     def check(
         self, tx: Connection, project: Project, records: Sequence[Record], circumstances: Circumstances = UNREMARKABLE
     ) -> tuple[str, int, list[Decision]]:
-        """The verdict of the active policy on records of a caller who stores elsewhere. Stores nothing.
+        """The verdict of the active policy and of the dictionary on records of a caller who stores elsewhere. Stores nothing.
 
         Returns the policy's name, its version, and one decision a record, in order. Values under `encrypt` are under
         the key of the person when the register knows the id; else the placeholder stays, because nobody is enrolled here.
@@ -198,6 +215,8 @@ class Ingest:
         decisions = policy.gate.check(known, context)
         people = keyed.known_people(tx, keys, known, decisions)
         decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)
+        entrance = self._lexicon.entrance(tx, project.id)
+        decisions = [entrance.apply(record.scope, each) for record, each in zip(known, decisions, strict=True)]
         return policy.name, policy.version, decisions
 
     def _keys(self, tx: Connection, project_id: int) -> ProjectKeys:

@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from app.ingest.answers import FailedRecord
+from app.lexicon.sightings import Seen
 
 
 @dataclass(slots=True)
 class Tally:
     """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored.
 
-    `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along.
+    `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along;
+    `seen` is what the dictionary learns from one project's part.
     """
 
     valid: int = 0
@@ -23,6 +25,7 @@ class Tally:
     withdrawn: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
 
     def counts(self) -> dict[str, int]:
         """The figures that stand in the audit entry."""

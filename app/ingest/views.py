@@ -15,6 +15,7 @@ from app.ingest.circumstances import Circumstances, heard
 from app.ingest.errors import WireError
 from app.ingest.tally import Tally
 from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, dialect, query_pairs
+from app.lexicon.reading import REASONS
 
 
 def blueprint() -> Blueprint:
@@ -55,7 +56,11 @@ def _receive(endpoint: Endpoint, work: Callable[[Batch, Circumstances], Tally]) 
         return _refusal(Problem(fault.status, fault.code, fault.message, fault.field, fault.remedy))
     tally = work(batch, circumstances(batch.controls))
     _count(endpoint, tally)
-    return _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+    response = _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+    if told := {reason: n for reason, n in tally.refused.items() if reason in REASONS}:
+        # The body is what SDKs compare with. Only what goes by names is told: a person's state is nobody's to ask for.
+        response.headers["Portcullis-Refused"] = ", ".join(f"{reason}={n}" for reason, n in sorted(told.items()))
+    return response
 
 
 def circumstances(controls: Controls) -> Circumstances:

@@ -29,6 +29,7 @@ from app.events.port import EventRow
 from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
+from app.lexicon.service import Lexicon
 from app.quarantine import holding
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
@@ -154,6 +155,7 @@ class Quarantine:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        lexicon: Lexicon,
         audit: AuditLog,
         clock: Callable[[], int],
         ttl_ms: int,
@@ -162,6 +164,7 @@ class Quarantine:
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._lexicon = lexicon
         self._audit = audit
         self._clock = clock
         self._ttl_ms = ttl_ms
@@ -243,7 +246,7 @@ class Quarantine:
         policy = self._rulebook.active(tx, by.project.id)
         part, passed, now = Outcome(), [], self._clock()
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
-        for held, decision in zip(page, self._checked(tx, keys, policy, page, people, now), strict=True):
+        for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
@@ -287,18 +290,20 @@ class Quarantine:
         done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
         return [*(held for held, _ in events), *done]
 
-    @staticmethod
     def _checked(
-        tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row], now_ms: int
+        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row]
     ) -> list[Decision]:
         strays = register.rows_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
         properties = keyed.under_person_keys(tx, keys, [(each.uid, each.properties) for each in page], people)
         records = [_record(each, cleaned, people, strays) for each, cleaned in zip(page, properties, strict=True)]
-        context = keys.check_context(now_ms)
+        context = keys.check_context(self._clock())
         decisions = policy.gate.check(records, context)
         # What is encrypted already is recognised under its person's key, and what is not gets encrypted.
         owners = {i: people[each.uid] for i, each in enumerate(page) if each.uid in people}
-        return keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        decisions = keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        # What the dictionary would hold, the officer lets go; what it blocks by now stays out.
+        blocking = self._lexicon.entrance(tx, keys.project_id).blocking
+        return [blocking.apply(held.scope, each) for held, each in zip(page, decisions, strict=True)]
 
     def _stage(
         self,

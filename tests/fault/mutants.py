@@ -46,23 +46,49 @@ _BAD = "tests/e2e/test_bad_input.py"
 _GONE = "tests/fault/test_database_gone.py"
 _HELD = "tests/integration/test_quarantine.py"
 _OBSERVED = "tests/integration/test_observe.py"
+_DICTIONARY = "tests/contract/test_lexicon.py"
 
 MUTANTS = (
+    # --- the dictionary
+    Mutant(
+        "blocked-name",
+        "a blocked event is refused",
+        "app/lexicon/reading.py",
+        "        if name in self.blocked_events:\n            return BLOCKED\n",
+        "",
+        (_DICTIONARY, "-k", "blocked_event or check_says"),
+    ),
+    Mutant(
+        "stale-dictionary",
+        "no process goes by an old dictionary",
+        "app/lexicon/service.py",
+        "if held is None or held[0] != version:",
+        "if held is None:",
+        (_DICTIONARY, "-k", "every_process"),
+    ),
+    Mutant(
+        "mark-lifts",
+        "a mark only makes the policy stricter",
+        "app/lexicon/reading.py",
+        "    return any(each is not None and each.rule.classified for each in governing)",
+        "    return False",
+        (_DICTIONARY, "-k", "stricter"),
+    ),
     # --- the fence
     Mutant(
         "fence-events",
         "events wait for an erasure that is being accepted",
         "app/ingest/service.py",
-        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:\n        fence.enter_shared(tx, project.id)",
-        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:",
+        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:\n        fence.enter_shared(tx, project.id)",
+        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:",
         (_PROMISES, "-k", "waits"),
     ),
     Mutant(
         "fence-profiles",
         "profile updates wait for it too",
         "app/ingest/service.py",
-        "Update]],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:\n        fence.enter_shared(tx, project.id)",
-        "Update]],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:",
+        "Parcel[Update],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:\n        fence.enter_shared(tx, project.id)",
+        "Parcel[Update],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:",
         (_PROMISES, "-k", "waits"),
     ),
     Mutant(
