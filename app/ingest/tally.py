@@ -12,7 +12,8 @@ from app.ingest.answers import FailedRecord
 class Tally:
     """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored.
 
-    `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along.
+    `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along;
+    `links` are claims that two ids are one person, by `app.identity.linking.Outcome`.
     """
 
     valid: int = 0
@@ -21,6 +22,7 @@ class Tally:
     quarantined: int = 0
     opted_in: int = 0
     withdrawn: int = 0
+    links: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
 
@@ -32,5 +34,6 @@ class Tally:
             "quarantined": self.quarantined,
             "refused": self.refused.total(),
             "withdrawn": self.withdrawn,
+            **{f"links.{outcome}": n for outcome, n in self.links.items()},
         }
         return {name: n for name, n in figures.items() if n}
