@@ -16,6 +16,7 @@ from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.events.placement import EventStores
 from app.identity import fence
+from app.identity.service import Identity
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -31,6 +32,7 @@ from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
 from app.subjects.choices import Choices
+from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
 
@@ -60,6 +62,8 @@ class Services:
     query: Query
     subjects: Subjects
     choices: Choices
+    previews: Previews
+    identity: Identity
     metrics: Metrics
 
     def close(self) -> None:
@@ -116,5 +120,7 @@ def bootstrap(
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
         choices=Choices(database, keyring, rulebook, audit, clock),
+        previews=Previews(database, keyring, stores, audit, clock),
+        identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )

@@ -144,12 +144,14 @@ class _Links:
         return keep.person != join.person and not taken
 
     def _read_again(self, names: Collection[str]) -> None:
-        by_lookup = {self._keys.lookup_of(each): each for each in names}
+        by_lookup: dict[bytes, list[str]] = defaultdict(list)
+        for each in names:
+            by_lookup[self._keys.lookup_of(each)].append(each)
         heads = {self._rows[each].person for each in names}
         mine = sa.or_(table.c.lookup.in_(list(by_lookup)), table.c.uid.in_([each for each in heads if each is not None]))
         rows = sa.select(table.c.lookup, *ROW_COLUMNS).where(table.c.project_id == self._keys.project_id, mine)
         for lookup, *columns in self._tx.execute(rows.order_by(table.c.lookup).with_for_update()):
-            if (name := by_lookup.get(bytes(lookup))) is not None:
+            for name in by_lookup.get(bytes(lookup), ()):
                 self._put(name, row_of(*columns))
 
     # --- one claim ---------------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ class _Links:
     def _size(self, head: int | None) -> int:
         """How many ids a person has, counted no further than matters. Only this batch can point at what it enrolled."""
         if head in self._new:
-            return len(self._named[head or 0])
+            return len({self._rows[each].uid for each in self._named[head or 0]})
         some = sa.select(table.c.uid).where(self._of(head)).limit(MOST_IDS + 1).subquery()
         return int(self._tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
 

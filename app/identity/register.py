@@ -78,12 +78,17 @@ class Revealed:
 
 def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
     """The rows of those ids that the register knows. One indexed look-up for them all, and none for no ids."""
-    by_lookup = {keys.lookup_of(each): each for each in identifiers}
+    # More than one spelling of an id may have one key: the two forms of an accent do.
+    by_lookup: dict[bytes, list[str]] = {}
+    for each in identifiers:
+        by_lookup.setdefault(keys.lookup_of(each), []).append(each)
     found: dict[str, Row] = {}
     for chunk in chunks(list(by_lookup)):
         rows = tx.execute(_BY_LOOKUP, {"of_project": keys.project_id, "lookups": chunk})
         for lookup, *columns in rows:
-            found[by_lookup[bytes(lookup)]] = row_of(*columns)
+            row = row_of(*columns)
+            for each in by_lookup[bytes(lookup)]:
+                found[each] = row
     return found
 
 

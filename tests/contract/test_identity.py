@@ -16,6 +16,7 @@ from app.identity import closure as closures
 from app.identity.closure import Means, closure, pseudonyms_of
 from app.identity.groups import group_identifier
 from app.identity.linking import MOST_IDS
+from app.identity.tables import register as register_table
 from tests.installation import Installation, Tenant, in_threads
 
 SEALED = """\
@@ -383,3 +384,97 @@ def test_simplified_links_that_race_bind_a_device_once(simplified: Tenant) -> No
     send(simplified, *devices)
     owners = {name: who for name, who in whose(simplified).items() if name.startswith("D")}
     assert all(who.startswith("u") for who in owners.values())
+
+
+# --- the preview and the mode ----------------------------------------------------------------------------------------
+
+
+def preview(tenant: Tenant, role: str, *ids: str) -> dict[str, Any]:
+    answer = tenant.client.post("/v1/subjects/closure", json={"distinct_ids": ids}, headers=tenant.auth(role))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.get_json())
+
+
+def last_entry(tenant: Tenant) -> dict[str, Any]:
+    return dict(json.loads(tenant.home.services.audit.entries(tenant.id, 0, 1_000)[-1].body))
+
+
+def test_an_officer_sees_what_a_request_would_reach_before_it_is_made(original: Tenant) -> None:
+    send(original, seen("one", ANON), identify("Ada@Example.com", ANON), seen("two", "ada@example.com"))
+    original.engage([{"$token": original.token, "$distinct_id": ANON, "$set": {"plan": "pro"}}])
+    told = preview(original, "officer", "ada@example.com", "nobody")
+    figures = {name: told[name] for name in ("people", "ids", "events", "profiles", "held", "erased", "more")}
+    assert figures == {"people": 2, "ids": 3, "events": 3, "profiles": 1, "held": 0, "erased": 0, "more": 0}
+    assert told["unknown_positions"] == [1]
+    assert {(each["distinct_id"], each["canonical_id"], each["means"]) for each in told["members"]} == {
+        (ANON, "Ada@Example.com", "linked"),
+        ("Ada@Example.com", "Ada@Example.com", "spelling"),
+        ("ada@example.com", "ada@example.com", "named"),
+    }
+    entry = last_entry(original)
+    assert (entry["action"], entry["n"], entry["facts"]) == (
+        "subjects.previewed",
+        {"named": 2, "people": 2, "ids": 3},
+        {"ids": "shown"},
+    )
+    request = original.home.services.subjects.create_erasure(original.officer(), ["ada@example.com"], "GDPR").request
+    assert last_entry(original)["n"]["closure"] == told["ids"]
+    while original.home.work():
+        pass
+    assert (request.id_count, original.stored()) == (1, [])
+
+
+def test_an_auditor_sees_figures_and_no_ids(simplified: Tenant) -> None:
+    send(simplified, seen("one", "somebody"))
+    told = preview(simplified, "auditor", "somebody")
+    assert (told["ids"], told["events"], told["members"]) == (1, 1, None)
+    assert "somebody" not in json.dumps(told)
+    assert last_entry(simplified)["facts"] == {"ids": "withheld"}
+
+
+def test_a_preview_changes_nothing_and_enrols_nobody(simplified: Tenant) -> None:
+    preview(simplified, "officer", "nobody")
+    assert simplified.state("nobody") == [None]
+
+
+def test_the_mode_is_changed_by_an_admin_for_later_events_and_logged(simplified: Tenant) -> None:
+    send(simplified, seen("one", "a2"), alias("ada", "a2"))
+    assert simplified.client.put("/v1/identity", json={"mode": "original"}, headers=simplified.auth("officer")).status_code == 403
+    answer = simplified.client.put("/v1/identity", json={"mode": "original"}, headers=simplified.auth("admin"))
+    assert answer.get_json() == {"mode": "original"}
+    entry = last_entry(simplified)
+    assert (entry["action"], entry["facts"]) == ("identity.changed", {"before": "simplified", "after": "original"})
+    assert whose(simplified)["one"] == "a2"
+    send(simplified, alias("ada", "a2"))
+    assert whose(simplified)["one"] == "ada"
+    simplified.client.put("/v1/identity", json={"mode": "simplified"}, headers=simplified.auth("admin"))
+    assert whose(simplified)["one"] == "ada", "what is linked stays linked"
+
+
+def test_a_mode_that_does_not_exist_is_named(simplified: Tenant) -> None:
+    answer = simplified.client.put("/v1/identity", json={"mode": "clever"}, headers=simplified.auth("admin"))
+    assert answer.status_code in (400, 422)
+    assert "mode" in answer.text
+
+
+def test_strict_import_into_an_original_project_asks_for_a_distinct_id(original: Tenant) -> None:
+    answer = original.send([original.event(distinct_id=None)])
+    assert answer.status_code == 400
+    assert answer.get_json()["failed_records"][0]["field"] == "properties.distinct_id"
+
+
+def test_ids_of_an_earlier_release_get_their_form(simplified: Tenant) -> None:
+    send(simplified, seen("one", "Ada@Example.com"))
+    services = simplified.home.services
+    with services.database.write() as tx:
+        tx.execute(sa.update(register_table).where(register_table.c.project_id == simplified.id).values(form=None))
+    assert found(simplified, "ada@example.com") == {}
+    while services.identity.fill_forms():
+        pass
+    assert set(found(simplified, "ada@example.com")) == {"Ada@Example.com"}
+
+
+def test_links_are_counted_in_the_log(original: Tenant) -> None:
+    send(original, alias("ada", "a2"), alias("ben", "a2"))
+    counts = last_entry(original)["n"]
+    assert (counts["links.linked"], counts["links.alias_has_a_person"]) == (1, 1)
