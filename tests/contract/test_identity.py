@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from app import cli_identity
 from app.access.modes import IdentityMode
 from app.access.tables import project as project_table
+from app.errors import InvalidInput
 from app.identity import closure as closures
 from app.identity.closure import Means, closure, pseudonyms_of
 from app.identity.groups import group_identifier
@@ -478,3 +482,42 @@ def test_links_are_counted_in_the_log(original: Tenant) -> None:
     send(original, alias("ada", "a2"), alias("ben", "a2"))
     counts = last_entry(original)["n"]
     assert (counts["links.linked"], counts["links.alias_has_a_person"]) == (1, 1)
+
+
+def test_the_register_is_asked_by_its_indexes(sqlite_home: Installation) -> None:
+    """Without statistics SQLite reads a whole project for one person."""
+    with sqlite_home.services.database.read() as tx:
+        for column in ("person", "form"):
+            plan = tx.execute(sa.text(f"EXPLAIN QUERY PLAN SELECT uid FROM register WHERE project_id = 1 AND {column} IN (1, 2)"))
+            assert f"ix_register_project_id_{column}" in str(plan.all())
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def command(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, *words: str, stdin: str = "") -> str:
+    monkeypatch.setattr(cli_identity, "bootstrap", lambda _: tenant.home.services)
+    group = {"identity": cli_identity.identity, "request": cli_identity.request}[words[0]]
+    done = CliRunner().invoke(group, list(words[1:]), input=stdin, obj=tenant.home.services.settings)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def test_a_request_is_previewed_at_the_terminal(simplified: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(simplified, ("one", {"$device_id": "d1", "$user_id": "somebody"}))
+    number = str(simplified.id)
+    told = command(simplified, monkeypatch, "request", "preview", number, stdin="somebody\nnobody\n")
+    assert "ids=2\nevents=1\nprofiles=0\nheld=0\nerased=0\nunknown_lines=2\n" in told
+    assert "somebody" not in told
+    shown = command(simplified, monkeypatch, "request", "preview", number, "--show-ids", stdin="$device:d1\n")
+    assert re.search(r"^\$device:d1 +somebody +device +named +active", shown, re.MULTILINE)
+    with pytest.raises(InvalidInput, match="no ids"):
+        command(simplified, monkeypatch, "request", "preview", number, stdin="\n")
+
+
+def test_the_mode_is_shown_and_changed_at_the_terminal(simplified: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = str(simplified.id)
+    assert command(simplified, monkeypatch, "identity", number) == "identity=simplified\n"
+    assert command(simplified, monkeypatch, "identity", number, "legacy") == "before=simplified\nidentity=legacy\n"
+    assert last_entry(simplified)["actor"] == "cli"
