@@ -185,7 +185,9 @@ class Identities(RuleBasedStateMachine):
         rows = list(self.home.services.stores.of(None).scan(self.tx, self.project.id, EventQuery()))
         revealed = register.reveal(self.tx, self.keys, {row.uid for row in rows})
         shown = {str(row.time_ms): revealed[row.uid] for row in rows if row.uid in revealed}
-        assert {name: who.canonical for name, who in shown.items() if not who.hidden} == self.model.readings()
+        # Which of two spellings of one key is kept, when both are new in one event, is nobody's promise.
+        told = {name: key(who.canonical) for name, who in shown.items() if not who.hidden}
+        assert told == {name: key(who) for name, who in self.model.readings().items()}
 
     @invariant()
     def every_id_stands_as_the_model_says(self) -> None:
