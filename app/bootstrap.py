@@ -18,6 +18,7 @@ from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
+from app.identity.service import Identity
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -42,6 +43,7 @@ from app.rulebook.service import Rulebook
 from app.settings import Settings
 from app.sight.service import Sights
 from app.subjects.choices import Choices
+from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
 
@@ -80,6 +82,8 @@ class Services:
     feed: ActivityFeed
     subjects: Subjects
     choices: Choices
+    previews: Previews
+    identity: Identity
     metrics: Metrics
 
     def close(self) -> None:
@@ -150,5 +154,7 @@ def bootstrap(
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
         choices=Choices(database, keyring, rulebook, audit, clock),
+        previews=Previews(database, keyring, stores, audit, clock),
+        identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )

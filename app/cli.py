@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from app import cli_observe, first_start
+from app import cli_identity, cli_observe, first_start
+from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
@@ -198,12 +199,19 @@ def project() -> None:
     help="A policy that ships.",
 )
 @click.option("--region", default="default", show_default=True, help="Where the project's data lives.")
+@click.option(
+    "--identity",
+    type=click.Choice([mode.value for mode in IdentityMode]),
+    default=IdentityMode.SIMPLIFIED.value,
+    show_default=True,
+    help="How ids become people: docs/identity.md.",
+)
 @click.pass_obj
-def project_create(settings: Settings, name: str, policy: str, region: str) -> None:
+def project_create(settings: Settings, name: str, policy: str, region: str, identity: str) -> None:
     """Create a project with a shipped policy in force. Prints its id and token."""
     services = bootstrap(settings)
     with services.database.write() as tx:
-        made = services.access.create_project(tx, name, actor=_ACTOR, region=region)
+        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, identity=IdentityMode(identity))
         version = services.rulebook.add(tx, made.id, library.text(policy), author=_ACTOR)
         services.rulebook.activate(tx, made.id, version.version, actor=_ACTOR)
     click.echo(f"project_id={made.id}\nproject_token={made.token}")
@@ -212,11 +220,15 @@ def project_create(settings: Settings, name: str, policy: str, region: str) -> N
 @project.command(name="list")
 @click.pass_obj
 def project_list(settings: Settings) -> None:
-    """Every project: its id, name and region."""
+    """Every project: its id, name, region and identity mode."""
     services = bootstrap(settings)
     with services.database.read() as tx:
         for each in all_projects(tx):
-            click.echo(f"{each.id}\t{each.name}\t{each.region}")
+            click.echo(f"{each.id}\t{each.name}\t{each.region}\t{each.identity}")
+
+
+project.add_command(cli_identity.identity)
+cli.add_command(cli_identity.request)
 
 
 @cli.group()

@@ -38,6 +38,12 @@ class Metrics:
         self.refusals = Counter(
             "portcullis_ingest_refusals", "Records refused by policy, by reason.", ("reason",), registry=self.registry
         )
+        self.links = Counter(
+            "portcullis_identity_links",
+            "Claims that two ids are one person, by what became of them: linked, or why not.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.closed = Counter(
             "portcullis_fail_closed",
             "Requests refused because the check could not run, by error code.",

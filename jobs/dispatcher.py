@@ -42,6 +42,7 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
         if not services.doorbell.ring(simulation_id, RUN_SIMULATION):
             simulate.run(services, simulation_id)
     services.audit.sequence()
+    services.identity.fill_forms()
     if clean:
         cleanup.clean(services)
     if look or look_long:

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     ARCHIVES_DOWNLOAD = "archives:download"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    IDENTITY_WRITE = "identity:write"
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
@@ -31,7 +32,9 @@ class Permission(StrEnum):
     LEXICON_BLOCK = "lexicon:block"
     # To mark as classified needs no right to see the values.
     LEXICON_CLASSIFY = "lexicon:classify"
-    # No route asks for this one: whoever holds it is shown values under `encrypt` in clear where events are read.
+    # No route asks for these two. Whoever holds the first is shown the ids of a closure, and whoever holds the second values
+    # under `encrypt` in clear where events are read.
+    IDS_REVEAL = "ids:reveal"
     VALUES_DECRYPT = "values:decrypt"
 
 
@@ -59,6 +62,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.KEYS_READ,
             Permission.TOKENS_REVEAL,
             Permission.VALUES_DECRYPT,
+            Permission.IDS_REVEAL,
             Permission.POLICY_OBSERVE,
             Permission.QUARANTINE_READ,
             Permission.QUARANTINE_DECIDE,

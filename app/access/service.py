@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.access.roles import PERMISSIONS, Permission, Role
 from app.access.tables import principal, project
 from app.audit.entry import AuditAction, Entry
@@ -51,6 +52,7 @@ class Project:
     active_policy: int | None
     store_url: str | None = field(repr=False)
     region: str = "default"
+    identity: IdentityMode = IdentityMode.SIMPLIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,15 @@ class Access:
         return Principal(
             id=columns[principal.c.id],
             role=Role(found.role),
-            project=Project(columns[project.c.id], found.name, found.token, found.active_policy, found.store_url, found.region),
+            project=Project(
+                columns[project.c.id],
+                found.name,
+                found.token,
+                found.active_policy,
+                found.store_url,
+                found.region,
+                IdentityMode(found.identity),
+            ),
         )
 
     def _digest(self, secret: str) -> bytes:
@@ -126,7 +136,15 @@ class Access:
 
     # --- making them -------------------------------------------------------------------------------------------------
 
-    def create_project(self, tx: Connection, name: str, *, actor: str, region: str = "default") -> Project:
+    def create_project(
+        self,
+        tx: Connection,
+        name: str,
+        *,
+        actor: str,
+        region: str = "default",
+        identity: IdentityMode = IdentityMode.SIMPLIFIED,
+    ) -> Project:
         """A new project with its own keys and token. Raises `Conflict` when the name is taken."""
         if tx.execute(sa.select(project.c.id).where(project.c.name == name)).first():
             raise Conflict("a project of this name exists", field="name", remedy="choose another name")
@@ -138,10 +156,14 @@ class Access:
             active_policy=None,
             store_url=None,
             region=region,
+            identity=identity,
         )
-        tx.execute(sa.insert(project).values(id=made.id, name=name, token=made.token, region=region, created_ms=self._clock()))
-        self._keyring.create(tx, made.id, self._clock())
-        self._audit.stage(tx, Entry(AuditAction.PROJECT_CREATED, made.id, actor, self._clock(), obj=str(made.id)))
+        now = self._clock()
+        kept = {"name": name, "token": made.token, "region": region, "created_ms": now, "identity": identity.value}
+        tx.execute(sa.insert(project).values(id=made.id, **kept))
+        self._keyring.create(tx, made.id, now)
+        facts = {"identity": identity.value}
+        self._audit.stage(tx, Entry(AuditAction.PROJECT_CREATED, made.id, actor, now, obj=str(made.id), facts=facts))
         return made
 
     def create_principal(
@@ -198,7 +220,7 @@ def all_projects(tx: Connection) -> list[Project]:
 
 
 def _project(row: Any) -> Project:
-    return Project(row.id, row.name, row.token, row.active_policy, row.store_url, row.region)
+    return Project(row.id, row.name, row.token, row.active_policy, row.store_url, row.region, IdentityMode(row.identity))
 
 
 def _nobody() -> NotAuthenticated:

@@ -19,6 +19,8 @@ class AuditAction(StrEnum):
     """Everything that is written to the log."""
 
     PROJECT_CREATED = "project.created"
+    IDENTITY_CHANGED = "identity.changed"
+    SUBJECTS_PREVIEWED = "subjects.previewed"
     PRINCIPAL_CREATED = "principal.created"
     PRINCIPAL_REVOKED = "principal.revoked"
     POLICY_ADDED = "policy.added"

@@ -108,7 +108,9 @@ def update_profiles(
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
     judging.evidence.keep(tx, project_id, now_ms)
-    judging.known |= register.enrol(tx, keys, {each.name for each in accepted} - judging.known.keys(), now_ms)
+    judging.known |= register.enrol(
+        tx, keys, {each.name for each in accepted} - judging.known.keys(), now_ms, inherited=judging.inherited
+    )
     judging.judge_again()
     targets = [_target(judging.known[each.name], each.literal) for each in accepted]
     decided = ((uid, each.bridges) for uid, each in zip(targets, accepted, strict=True))
@@ -141,6 +143,7 @@ class _Judging:
         self._policy = policy
         self._context = context
         self.known: dict[str, Row] = {}
+        self.inherited: dict[str, Row] = {}
         self.accepted: list[_Accepted] = []
         self._unkeyed: Parcel[Update] = Parcel(Update)
         self.evidence = consent.Evidence()
@@ -149,8 +152,9 @@ class _Judging:
 
     def judge(self, updates: Sequence[tuple[int, Update]]) -> None:
         """The next part of the batch, in its order."""
-        names = {_identifier(update) for _, update in updates}
-        self.known |= register.resolve(self._tx, self._keys, names - self.known.keys())
+        names = {_identifier(update) for _, update in updates} - self.known.keys() - self.inherited.keys()
+        self.known |= register.resolve(self._tx, self._keys, names)
+        self.inherited |= register.standing_of_forms(self._tx, self._keys, names - self.known.keys())
         for (index, update), checked in zip(updates, self._check([update for _, update in updates]), strict=True):
             decisions = [decision for _, decision in checked if decision is not None]
             self.evidence.note(decisions, repeat(self.known.get(_identifier(update)), len(decisions)))
@@ -203,13 +207,15 @@ class _Judging:
 
     def _record(self, update: Update, operation: str, operand: Any) -> Record:
         name = _identifier(update)
-        state = state_of([self.known[name]] if name in self.known else [])
+        row = self.known.get(name) or self.inherited.get(name)
+        state = state_of([row] if row else [])
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
         return Record(Scope.PROFILE, operation, values, state, update.time_ms)
 
     def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""
-        row, refused = self.known.get(_identifier(update)), self.tally.refused
+        name, refused = _identifier(update), self.tally.refused
+        row = self.known.get(name) or self.inherited.get(name)
         state, deletes = row.state if row else SubjectState.ACTIVE, _deletes(update)
         if state in (SubjectState.ERASING, SubjectState.ERASED, SubjectState.RESTRICTED):
             refused[SubjectState.ERASED.value if state is SubjectState.ERASING else state.value] += 1
@@ -222,7 +228,7 @@ class _Judging:
         if len(dropped) == len(checked):
             refused.update(reason_of(each) for each in dropped)
             return False
-        return row is not None or not deletes
+        return name in self.known or not deletes
 
 
 def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:

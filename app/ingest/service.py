@@ -12,6 +12,7 @@ from typing import Literal
 
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.access.service import Project, project_of_token
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
@@ -19,6 +20,7 @@ from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
 from app.identity import fence, keyed, signals
+from app.identity.derive import VERBS as HEEDED
 from app.ingest import append, consent, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
@@ -28,7 +30,7 @@ from app.ingest.parcel import Parcel
 from app.ingest.places import Places
 from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
-from app.ingest.validate import validate_event
+from app.ingest.validate import VERBS, validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring, ProjectKeys, Purpose
 from app.lexicon.service import Lexicon
@@ -93,6 +95,9 @@ class Ingest:
                 now_ms=now,
                 limits=self.limits,
                 strict=batch.controls.strict,
+                # Of `/track` the project is known later: it keeps every verb until then.
+                identity=project.identity if project else IdentityMode.ORIGINAL,
+                distinct_id_required=project is not None and project.identity is IdentityMode.ORIGINAL,
             )
             if isinstance(event, Event):
                 by_token[project.token if project else event.token or ""].add(index, event)
@@ -129,9 +134,10 @@ class Ingest:
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
-            ([event for _, event in part] for part in events.parts()),
+            ([event for _, event in part if _heeds(project, event, tally)] for part in events.parts()),
             self._clock(),
             self._context(keys, circumstances),
+            project.identity,
         )
         part.refused += tally.refused  # Set aside before the gate (`$ignore`, too old): counted with the first project.
         tally.refused = Counter()
@@ -211,9 +217,9 @@ class Ingest:
             with self._database.write() as own:
                 keys = self._keys(own, project.id)
         context = self._context(keys, circumstances, "exposed")
-        known = judging.with_states(tx, keys, records)
+        known = judging.with_states(tx, keys, records, project.identity)
         decisions = policy.gate.check(known, context)
-        people = keyed.known_people(tx, keys, known, decisions)
+        people = keyed.known_people(tx, keys, known, decisions, project.identity)
         decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)
         entrance = self._lexicon.entrance(tx, project.id)
         decisions = [entrance.apply(record.scope, each) for record, each in zip(known, decisions, strict=True)]
@@ -260,6 +266,14 @@ class Ingest:
             self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=heeded))
 
 
+def _heeds(project: Project, event: Event, tally: Tally) -> bool:
+    """False for an identity verb that the project's mode passes over."""
+    passed_over = event.name in VERBS and event.name not in HEEDED[project.identity]
+    if passed_over:
+        tally.refused["identity_verb"] += 1
+    return not passed_over
+
+
 def _set_aside(tally: Tally, index: int, record: Rejected | Ignored) -> None:
     if isinstance(record, Rejected):
         tally.failures.append(FailedRecord(index, record.insert_id, record.field, record.message))
@@ -273,5 +287,6 @@ def _add(tally: Tally, part: Tally, valid: int) -> None:
     tally.stored += part.stored
     tally.changed += part.changed
     tally.quarantined += part.quarantined
+    tally.links += part.links
     tally.refused += part.refused
     tally.failures.extend(part.failures)

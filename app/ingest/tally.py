@@ -15,6 +15,7 @@ class Tally:
 
     `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along;
     `seen` is what the dictionary learns from one project's part.
+    `links` are claims that two ids are one person, by `app.identity.linking.Outcome`.
     """
 
     valid: int = 0
@@ -23,6 +24,7 @@ class Tally:
     quarantined: int = 0
     opted_in: int = 0
     withdrawn: int = 0
+    links: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
@@ -35,5 +37,6 @@ class Tally:
             "quarantined": self.quarantined,
             "refused": self.refused.total(),
             "withdrawn": self.withdrawn,
+            **{f"links.{outcome}": n for outcome, n in self.links.items()},
         }
         return {name: n for name, n in figures.items() if n}

@@ -112,6 +112,8 @@ def _count(endpoint: Endpoint, tally: Tally) -> None:
     for outcome, n in outcomes.items():
         if n:
             metrics.records.labels(endpoint, outcome).inc(n)
+    for outcome, n in tally.links.items():
+        metrics.links.labels(outcome).inc(n)
     for reason, n in tally.refused.items():
         metrics.refusals.labels(reason).inc(n)
 

@@ -188,7 +188,7 @@ def remove(tx: Connection, project_id: int, ids: Collection[str]) -> int:
 
 def remove_updates(tx: Connection, project_id: int, people: Collection[int]) -> int:
     """Delete what is held for the profiles of these people. Returns how many updates that were."""
-    uids = {*people, *register.closure(tx, project_id, people)}
+    uids = {*people, *register.linked(tx, project_id, people)}
     theirs = sa.and_(quarantined.c.project_id == project_id, quarantined.c.uid.in_(uids))
     return tx.execute(sa.delete(quarantined).where(theirs, quarantined.c.scope == Scope.PROFILE.value)).rowcount
 

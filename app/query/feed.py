@@ -99,7 +99,7 @@ class ActivityFeed:
             sight.admit(asked.where, About.EVENT)
             where = asked.where and bind_ids(tx, keys, asked.where, About.EVENT)
             persons = {row.person for row in register.resolve(tx, keys, asked.ids).values() if row.person and not row.hidden}
-            uids = register.closure(tx, by.project.id, persons)
+            uids = register.linked(tx, by.project.id, persons)
             span = params.ExportParams(asked.first_day, asked.last_day)
             query = EventQuery(span.from_ms, span.to_ms, uids=uids, limit=asked.limit, newest_first=True, where=where)
             rows = list(store.scan(tx, sight, query))[::-1]

@@ -30,7 +30,7 @@ def bind_ids(tx: Connection, keys: ProjectKeys, node: Expr, about: About) -> Exp
     canonical = {row.person for row in found.values() if row.person is not None and row.person == row.uid}
     members: dict[int, set[int]] = {}
     if about is About.EVENT and any(each.id_field is IdField.SUBJECT for each in holders):
-        everyone = register.rows_of(tx, keys.project_id, register.closure(tx, keys.project_id, canonical))
+        everyone = register.rows_of(tx, keys.project_id, register.linked(tx, keys.project_id, canonical))
         for uid, row in everyone.items():
             members.setdefault(row.person or uid, set()).add(uid)
     return _bound(node, found, members, about)

@@ -18,7 +18,7 @@ from app.subjects.tables import subject_request
 from tests.installation import Installation, Tenant, count
 
 # What a tombstone may keep of a person: a keyed digest and what it needs to refuse.
-TOMBSTONE = {"lookup", "state", "request_id", "created_ms"}
+TOMBSTONE = {"lookup", "form", "state", "request_id", "created_ms"}
 
 
 def all_columns() -> list[sa.Column[object]]:
@@ -138,7 +138,17 @@ def test_a_tombstone_keeps_a_digest_and_what_it_needs_to_refuse() -> None:
     assert kept == TOMBSTONE
     register = metadata.tables["register"]
     emptied = {each.name for each in register.columns if each.info["holds"] is Holds.SUBJECT}
-    assert emptied == {"uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes"}
+    assert emptied == {
+        "uid",
+        "person",
+        "prior_state",
+        "sealed_id",
+        "wrapped_key",
+        "audit_ref",
+        "refused_purposes",
+        "read_as",
+        "led",
+    }
     assert all(register.c[name].nullable for name in emptied), "entombing empties them"
 
 

@@ -33,7 +33,10 @@ PUBLIC_PATHS = {
 
 
 # What no route asks for, and where it makes a difference instead.
-WITHIN_A_READ = {Permission.VALUES_DECRYPT}  # export and engage show encrypted values in clear to who holds it
+WITHIN_A_READ = {
+    Permission.VALUES_DECRYPT,  # export and engage show encrypted values in clear to who holds it
+    Permission.IDS_REVEAL,  # the preview of a request shows ids to who holds it
+}
 
 
 @dataclass(frozen=True)

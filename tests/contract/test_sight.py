@@ -52,6 +52,7 @@ REVEALS = {
     "app/sight/people.py",
     "app/quarantine/service.py",  # an officer opens what policy holds
     "app/subjects/service.py",  # an officer sees whom a request is about
+    "app/subjects/preview.py",  # an officer sees whom a request would be about
     "jobs/holdings.py",  # people are told their own ids
 }
 

@@ -45,6 +45,7 @@ _SIGHT = "tests/contract/test_sight.py"
 _BAD = "tests/e2e/test_bad_input.py"
 _GONE = "tests/fault/test_database_gone.py"
 _HELD = "tests/integration/test_quarantine.py"
+_WHO = "tests/contract/test_identity.py"
 _OBSERVED = "tests/integration/test_observe.py"
 _DICTIONARY = "tests/contract/test_lexicon.py"
 
@@ -113,8 +114,8 @@ MUTANTS = (
         "dedup-by-version",
         "a new policy version does not double what is sent again",
         "app/ingest/append.py",
-        "dedup=keys.dedup_of(event.name, event.time_ms, uid, event.insert_id),",
-        'dedup=keys.dedup_of(f"{version}{event.name}", event.time_ms, uid, event.insert_id),',
+        "dedup=keys.dedup_of(event.sent_name, event.time_ms, uid, event.insert_id),",
+        'dedup=keys.dedup_of(f"{version}{event.sent_name}", event.time_ms, uid, event.insert_id),',
         (_PROMISES, "-k", "stored_once"),
     ),
     # --- refused people
@@ -137,9 +138,9 @@ MUTANTS = (
     Mutant(
         "stray-id",
         "a distinct_id that is not kept is judged all the same",
-        "app/ingest/append.py",
-        "state = state_of(known[each] for each in ids.judged() if each in known)",
-        "state = state_of(known[each] for each in ids.all() if each in known)",
+        "app/ingest/judging.py",
+        "        named = [each.judged() for each in ids]\n        known, unseen",
+        "        named = [each.all() for each in ids]\n        known, unseen",
         (_LIFE, "-k", "device_of_the_person or any_of_its_ids"),
     ),
     Mutant(
@@ -162,9 +163,66 @@ MUTANTS = (
         "unknown-tombstone",
         "an id that nobody has seen gets a tombstone when its erasure is asked",
         "app/subjects/service.py",
-        "rows = {**known, **register.enrol(tx, keys, unknown, now)}\n            living = [row for row in rows.values() if row.state not in",
-        "rows = dict(known)\n            living = [row for row in rows.values() if row.state not in",
+        "            register.enrol(tx, keys, set(wanted) - rows.keys(), now)\n            found = closure",
+        "            found = closure",
         (_LIFE, "-k", "unknown_id"),
+    ),
+    # --- who is who
+    Mutant(
+        "link-state",
+        "what was decided holds for ids that are linked later",
+        "app/identity/linking.py",
+        "state, refused = gravest((kept.state, join.state))",
+        "state, refused = (kept.state)",
+        (_WHO, "-k", "opt_out_holds"),
+    ),
+    Mutant(
+        "device-once",
+        "a device keeps its first person",
+        "app/identity/linking.py",
+        "return Outcome.DEVICE_TAKEN if moved or self._size(join.person) > 1 else None",
+        "return None",
+        (_WHO, "-k", "keeps_the_first"),
+    ),
+    Mutant(
+        "alias-looks-forward",
+        "a legacy alias leaves what was sent before",
+        "app/identity/linking.py",
+        'moving["read_as"] = sa.func.coalesce(table.c.read_as, old)',
+        "pass",
+        (_WHO, "-k", "legacy_alias_leads"),
+    ),
+    Mutant(
+        "spelling-tombstone",
+        "an erased person does not come back in another spelling",
+        "app/identity/register.py",
+        "if refused or state is not SubjectState.ACTIVE:",
+        "if refused:",
+        (_WHO, "-k", "another_spelling"),
+    ),
+    Mutant(
+        "spelling-closure",
+        "spellings are followed from whatever is found",
+        "app/identity/closure.py",
+        "            self.take_forms(set(self._forms_of(fresh)))\n",
+        "",
+        (_WHO, "-k", "whole_person"),
+    ),
+    Mutant(
+        "former-head",
+        "values encrypted before a merge open after it",
+        "app/identity/linking.py",
+        "led=True",
+        "led=False",
+        (_WHO, "-k", "encrypted_before"),
+    ),
+    Mutant(
+        "preview-ids",
+        "ids of a closure are for who may see them",
+        "app/subjects/views.py",
+        "shown = Permission.IDS_REVEAL in who.permissions",
+        "shown = True",
+        (_WHO, "-k", "auditor"),
     ),
     # --- hidden
     Mutant(
@@ -284,7 +342,7 @@ MUTANTS = (
         "shred",
         "a tombstone keeps a digest and nothing else",
         "app/identity/register.py",
-        '("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes")',
+        '("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes", "read_as", "led")',
         '("uid", "person", "prior_state")',
         (_LIFE, "-k", "hides_at_once"),
     ),
@@ -340,9 +398,9 @@ MUTANTS = (
     Mutant(
         "unchecked-batch",
         "who sent only what was dropped is not enrolled",
-        "app/ingest/append.py",
-        "if decision.verdict is not Verdict.DROPPED]",
-        "]",
+        "app/ingest/judging.py",
+        "            return\n        if _waits(decision, ids):",
+        "        if _waits(decision, ids):",
         (_HELD, "-k", "enrols_nobody and sqlite"),
     ),
     Mutant(
