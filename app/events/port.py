@@ -33,7 +33,8 @@ class EventRow:
 class ProfileRow:
     """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts.
 
-    `changed_ms` is when it was last put, by the clock of this server.
+    `changed_ms` is when it was last put, by the clock of this server. `group_key` names the kind of group that the profile
+    is of ("company"), and is empty for a person's; a group stands in the register like a person does (wire section 9).
     """
 
     seq: int
@@ -42,6 +43,7 @@ class ProfileRow:
     last_seen_ms: int | None
     policy_version: int
     changed_ms: int = 0
+    group_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,13 @@ class EventStore(Protocol):
     def delete_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> int:
         """Delete profiles, keeping events."""
 
-    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
-        """Profiles with after_seq < seq <= up_to_seq, in that order, streamed."""
+    def scan_profiles(
+        self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int, group_key: str = ""
+    ) -> Iterator[ProfileRow]:
+        """Profiles with after_seq < seq <= up_to_seq, in that order, streamed: of people, or of one kind of group."""
 
-    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
-        """How many profiles there are up to this `seq`."""
+    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int, group_key: str = "") -> int:
+        """How many such profiles there are up to this `seq`."""
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq`, 0 when there is no profile."""

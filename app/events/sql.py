@@ -80,6 +80,7 @@ class SqlEventStore:
                 "last_seen_ms": row.last_seen_ms,
                 "policy_version": row.policy_version,
                 "changed_ms": row.changed_ms,
+                "group_key": row.group_key,
             }
             for row in sorted(rows, key=lambda row: row.uid)
         ]
@@ -90,18 +91,23 @@ class SqlEventStore:
         rows = sa.delete(profile).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
         return tx.execute(rows).rowcount
 
-    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
+    def scan_profiles(
+        self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int, group_key: str = ""
+    ) -> Iterator[ProfileRow]:
         """Profiles in creation order through a server-side cursor."""
         wanted = sa.select(profile).where(
-            profile.c.project_id == project_id, profile.c.seq > after_seq, profile.c.seq <= up_to_seq
+            profile.c.project_id == project_id,
+            profile.c.seq > after_seq,
+            profile.c.seq <= up_to_seq,
+            profile.c.group_key == group_key,
         )
         with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq)) as rows:
             for row in rows:
                 yield _profile(row)
 
-    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
+    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int, group_key: str = "") -> int:
         """Profiles of the project with `seq` up to this one."""
-        mine = sa.and_(profile.c.project_id == project_id, profile.c.seq <= up_to_seq)
+        mine = sa.and_(profile.c.project_id == project_id, profile.c.seq <= up_to_seq, profile.c.group_key == group_key)
         return int(tx.execute(sa.select(sa.func.count()).select_from(profile).where(mine)).scalar_one())
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
@@ -229,4 +235,4 @@ def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
 
 
 def _profile(row: Any) -> ProfileRow:
-    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms)
+    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms, row.group_key)

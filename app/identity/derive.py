@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DEVICE_PREFIX = "$device:"
+GROUP_PREFIX = "$group:"
 ID_PROPERTIES = ("distinct_id", "$user_id", "$device_id")
 
 
@@ -47,6 +48,23 @@ def event_ids(properties: Mapping[str, Any]) -> EventIds:
             user = distinct
     stray = None if distinct in (user, device) else distinct
     return EventIds(subject=user or device, user=user, device=device, stray=stray)
+
+
+def group_identifier(group_key: str, group_id: str) -> str:
+    """How the register spells a group: `$group:<key>:<id>`, a colon or a percent sign of the key escaped.
+
+    So a group is opted out, erased and retrieved like a person, under this spelling.
+    """
+    return f"{GROUP_PREFIX}{_escaped(group_key)}:{group_id}"
+
+
+def group_id_of(group_key: str, identifier: str) -> str:
+    """The id of a group of this key, from what the register calls it."""
+    return identifier.removeprefix(f"{GROUP_PREFIX}{_escaped(group_key)}:")
+
+
+def _escaped(group_key: str) -> str:
+    return group_key.replace("%", "%25").replace(":", "%3A")
 
 
 def text_id(value: object) -> str | None:

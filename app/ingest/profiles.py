@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from app.events.port import EventRow, EventStore, ProfileRow
 from app.events.profile_update import MOST_PROPERTIES, REPEATABLE, apply
 from app.identity import bridges, register
+from app.identity.derive import group_identifier
 from app.identity.keyed import keep_bridges, with_secrets
 from app.identity.register import Row
 from app.ingest import consent
@@ -70,6 +71,7 @@ class _Accepted:
     held: tuple[_Waiting, ...] = ()
     changed: bool = False
     bridges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    group_key: str = ""
 
     def decide(self, checked: Sequence[_Checked]) -> None:
         """Take over what the gate made of the operations."""
@@ -99,9 +101,14 @@ def update_profiles(
     parts: Iterable[Sequence[tuple[int, Update]]],
     now_ms: int,
     context: CheckContext,
+    scope: Scope = Scope.PROFILE,
 ) -> Tally:
-    """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order."""
-    judging = _Judging(tx, keys, policy, context)
+    """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order.
+
+    They are of profiles (`scope` PROFILE) or of groups (GROUP). A group has a row in the register, like a person: what is
+    decided on its id holds, and its values have a key.
+    """
+    judging = _Judging(tx, keys, policy, context, scope)
     for updates in parts:
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
@@ -129,8 +136,9 @@ def update_profiles(
 class _Judging:
     """One batch of one project on its way through the gate. It writes nothing."""
 
-    def __init__(self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext) -> None:
+    def __init__(self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext, scope: Scope) -> None:
         """Take what every part is judged with."""
+        self._scope = scope
         self._tx = tx
         self._keys = keys
         self._policy = policy
@@ -139,7 +147,7 @@ class _Judging:
         self.accepted: list[_Accepted] = []
         self._unkeyed: Parcel[Update] = Parcel(Update)
         self.evidence = consent.Evidence()
-        self.hits = Hits(Scope.PROFILE)
+        self.hits = Hits(scope)
         self.tally = Tally()
 
     def judge(self, updates: Sequence[tuple[int, Update]]) -> None:
@@ -154,6 +162,7 @@ class _Judging:
                 continue
             seen_ms = None if update.ignore_time else update.time_ms
             kept = _Accepted(index, _identifier(update), update.time_ms, seen_ms, update.ignore_alias, _deletes(update))
+            kept.group_key = update.group_key or ""
             if any(each.needs_key for each in decisions):
                 self._unkeyed.add(len(self.accepted), update)
             else:
@@ -194,7 +203,7 @@ class _Judging:
         name = _identifier(update)
         state = state_of([self.known[name]] if name in self.known else [])
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
-        return Record(Scope.PROFILE, operation, values, state, update.time_ms)
+        return Record(self._scope, operation, values, state, update.time_ms)
 
     def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""
@@ -226,6 +235,8 @@ def _deletes(update: Update) -> bool:
 
 
 def _identifier(update: Update) -> str:
+    if update.group_key is not None:
+        return group_identifier(update.group_key, update.group_id or "")
     return update.distinct_id or ""
 
 
@@ -272,7 +283,14 @@ def _arrival(keys: ProjectKeys, uid: int, update: _Accepted, waiting: _Waiting, 
         policy_version=version,
         received_ms=now_ms,
     )
-    return Arrival(row, waiting.remarks, scope=Scope.PROFILE, literal=update.literal, seen=update.seen_ms is not None)
+    return Arrival(
+        row,
+        waiting.remarks,
+        scope=Scope.GROUP if update.group_key else Scope.PROFILE,
+        literal=update.literal,
+        seen=update.seen_ms is not None,
+        group_key=update.group_key,
+    )
 
 
 def _work(
@@ -295,7 +313,8 @@ def _work(
         for each in updates:
             _apply(draft, each, tally)
         if draft.properties is not None:
-            rows.append(ProfileRow(0, uid, _encode(draft.properties).decode(), draft.last_seen_ms, version, now_ms))
+            text = _encode(draft.properties).decode()
+            rows.append(ProfileRow(0, uid, text, draft.last_seen_ms, version, now_ms, updates[0].group_key))
         elif row is not None:
             gone.append(uid)
     if gone:

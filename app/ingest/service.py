@@ -35,7 +35,7 @@ from app.observe.counting import Counting
 from app.quarantine.service import Quarantine
 from app.rulebook.service import Rulebook
 from policies.context import CheckContext
-from policies.model import Decision, Record
+from policies.model import Decision, Record, Scope
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
 
@@ -137,10 +137,20 @@ class Ingest:
 
     def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
+        return self._updates(batch, Scope.PROFILE, circumstances)
+
+    def groups(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
+        """Updates of `/groups`: each names its project by `$token`, and a group where `/engage` names a person.
+
+        No address is looked up for a group: where its sender sits says nothing of it.
+        """
+        return self._updates(batch, Scope.GROUP, replace(circumstances, ip=None))
+
+    def _updates(self, batch: Batch, scope: Scope, circumstances: Circumstances) -> Tally:
         tally, now = Tally(), self._clock()
         by_token: dict[str, Parcel[Update]] = defaultdict(lambda: Parcel(Update))
         for index, raw in enumerate(batch.records):
-            update = validate_update(raw, kind="profile", now_ms=now, limits=self.limits)
+            update = validate_update(raw, kind="group" if scope is Scope.GROUP else "profile", now_ms=now, limits=self.limits)
             if isinstance(update, Update):
                 by_token[update.token].add(index, update)
             else:
@@ -150,7 +160,7 @@ class Ingest:
                 for token, updates in sorted(by_token.items()):
                     found = self._project(tx, token, updates.indexes, tally, "$token")
                     if found is not None:
-                        self._update(tx, found, updates, tally, circumstances)
+                        self._update(tx, found, scope, updates, tally, circumstances)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -158,6 +168,7 @@ class Ingest:
         self,
         tx: Connection,
         project: Project,
+        scope: Scope,
         updates: Parcel[Update],
         tally: Tally,
         circumstances: Circumstances,
@@ -175,6 +186,7 @@ class Ingest:
             updates.parts(),
             self._clock(),
             self._context(keys, circumstances),
+            scope,
         )
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)

@@ -1,4 +1,4 @@
-"""HTTP for senders: `/track`, `/import`, `/engage` in Mixpanel's dialect (wire sections 3 to 8)."""
+"""HTTP for senders: `/track`, `/import`, `/engage`, `/groups` in Mixpanel's dialect (wire sections 3 to 8)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, dial
 def blueprint() -> Blueprint:
     """The routes of senders, each with and without a trailing slash and never a redirect."""
     routes = Blueprint("ingest", __name__)
-    for name, view in (("track", track), ("import", import_events), ("engage", engage)):
+    for name, view in (("track", track), ("import", import_events), ("engage", engage), ("groups", groups)):
         for path in (f"/{name}", f"/{name}/"):
             routes.add_url_rule(path, name, view, methods=["GET", "POST"], strict_slashes=True)
     routes.after_request(_allow_browsers)
@@ -38,6 +38,12 @@ def track() -> Response:
 def engage() -> Response:
     """Profile updates; each carries its project token."""
     return _receive("engage", services().ingest.engage)
+
+
+@public
+def groups() -> Response:
+    """Updates of group profiles; each carries its project token."""
+    return _receive("groups", services().ingest.groups)
 
 
 @needs(Permission.EVENTS_IMPORT, token_suffices=True)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from app.errors import InvalidInput, Unsupported
-from app.identity.derive import text_id
+from app.identity.derive import GROUP_PREFIX, group_identifier, text_id
 
 MOST_EVENTS = 100_000
 _MOST_NAMES = 1_000
@@ -34,7 +34,6 @@ _ENGAGE_UNSUPPORTED = {
     "selector": _SELECT_BY_ID,
     "behaviors": _SELECT_BY_ID,
     "filter_by_cohort": _SELECT_BY_ID,
-    "data_group_id": "leave it out: profiles of groups are not kept here",
 }
 
 
@@ -61,12 +60,28 @@ class ExportParams:
 
 @dataclass(frozen=True, slots=True)
 class EngageParams:
-    """Which profiles to read: `ids` None is every profile; `only` None is every property; `page` counts from 0."""
+    """Which profiles to read: `ids` None is every profile; `only` None is every property; `page` counts from 0.
+
+    `group_key` asks for the groups of this kind instead of people (`data_group_id`, which is opaque to clients).
+    """
 
     ids: tuple[str, ...] | None = field(default=None, repr=False)
     only: frozenset[str] | None = field(default=None, repr=False)
     page: int = 0
     session_id: str | None = field(default=None, repr=False)
+    group_key: str = ""
+
+    @property
+    def identifiers(self) -> tuple[str, ...] | None:
+        """The ids as the register spells them."""
+        if self.ids is None or not self.group_key:
+            return self.ids
+        return tuple(group_identifier(self.group_key, each) for each in self.ids)
+
+    @property
+    def selection(self) -> tuple[str, ...] | None:
+        """What a session of this query is bound to."""
+        return (f"{GROUP_PREFIX}{self.group_key}", *(self.ids or ("all",))) if self.group_key else self.ids
 
 
 def export_params(sent: Mapping[str, str]) -> ExportParams:
@@ -93,6 +108,7 @@ def engage_params(sent: Mapping[str, str]) -> EngageParams:
         only=None if only is None else frozenset(only),
         page=_page(sent.get("page")),
         session_id=sent.get("session_id") or None,
+        group_key=sent.get("data_group_id") or "",
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from app.events.port import EventRow, ProfileRow
-from app.identity.derive import DEVICE_PREFIX
+from app.identity.derive import DEVICE_PREFIX, group_id_of
 from app.identity.register import Revealed
 
 _NOBODY = 0
@@ -100,7 +100,8 @@ def profile_view(row: ProfileRow, revealed: Mapping[int, Revealed], only: Collec
         properties["$last_seen"] = _last_seen(row.last_seen_ms)
     if only is not None:
         properties = {name: value for name, value in properties.items() if name in only}
-    return {"$distinct_id": subject.identifier, "$properties": properties}
+    named = group_id_of(row.group_key, subject.identifier) if row.group_key else subject.identifier
+    return {"$distinct_id": named, "$properties": properties}
 
 
 def _shown(revealed: Mapping[int, Revealed], uid: int) -> Revealed | None:

@@ -98,25 +98,23 @@ class Query:
         store = self._stores.of(by.project.store_url)
         with self._database.read() as tx:
             keys = self._keyring.of(tx, by.project.id)
-            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
-            known = sessions.find(tx, keys, params.session_id, params.ids, self._clock()) if params.page else None
-        session = known or self._measured(store, keys, params.ids, uids)
+            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.identifiers or ()).values())
+            known = sessions.find(tx, keys, params.session_id, params.selection, self._clock()) if params.page else None
+        session = known or self._measured(store, keys, params, uids)
         legible = self._legible(by)
-        rows, results = self._page(store, keys, legible, uids, session.page(params.page), params.only)
+        rows, results = self._page(store, keys, legible, uids, session.page(params.page), params)
         with self._database.write() as tx:
             if known is None:
                 sessions.keep(tx, by.project.id, session, self._clock())
             self._stage_read(tx, by, params, rows, legible)
         return ProfilePage(params.page, results, session.id, session.total)
 
-    def _measured(
-        self, store: EventStore, keys: ProjectKeys, ids: Collection[str] | None, uids: Collection[int] | None
-    ) -> Session:
+    def _measured(self, store: EventStore, keys: ProjectKeys, params: EngageParams, uids: Collection[int] | None) -> Session:
         with self._database.read() as tx:
             newest = store.newest_profile(tx, keys.project_id)
-            rows = _scan(tx, store, keys.project_id, uids, (0, newest))
+            rows = _scan(tx, store, keys.project_id, uids, (0, newest), params.group_key)
             total, bounds = sessions.measure(rows, lambda some: self._visible(keys.project_id, some))
-        return Session(sessions.name_session(keys, ids), total, bounds)
+        return Session(sessions.name_session(keys, params.selection), total, bounds)
 
     def _visible(self, project_id: int, uids: Sequence[int]) -> set[int]:
         # Not `register.reveal`, which would unseal two ids for every profile only to count them.
@@ -135,16 +133,16 @@ class Query:
         legible: Legible,
         uids: Collection[int] | None,
         bounds: tuple[int, int],
-        only: Collection[str] | None,
+        params: EngageParams,
     ) -> tuple[list[ProfileRow], list[dict[str, Any]]]:
         """The visible profiles of a range of `seq`, as stored and as shown."""
         shown: list[tuple[ProfileRow, dict[str, Any]]] = []
         with self._database.read() as tx:
-            for rows in batches(_scan(tx, store, keys.project_id, uids, bounds), _BATCH):
+            for rows in batches(_scan(tx, store, keys.project_id, uids, bounds, params.group_key), _BATCH):
                 with self._database.read() as fresh:
                     clear = legible.rows(fresh, rows)
                     revealed = register.reveal(fresh, keys, {row.uid for row in rows})
-                views = ((row, profile_view(row, revealed, only)) for row in clear)
+                views = ((row, profile_view(row, revealed, params.only)) for row in clear)
                 shown.extend((row, view) for row, view in views if view is not None)
         return [row for row, _ in shown], [view for _, view in shown]
 
@@ -188,12 +186,17 @@ def _uids(rows: Collection[Row]) -> frozenset[int]:
 
 
 def _scan(
-    tx: Connection, store: EventStore, project_id: int, uids: Collection[int] | None, bounds: tuple[int, int]
+    tx: Connection,
+    store: EventStore,
+    project_id: int,
+    uids: Collection[int] | None,
+    bounds: tuple[int, int],
+    group_key: str,
 ) -> Iterator[ProfileRow]:
-    """Profiles with bounds[0] < seq <= bounds[1] in that order, all of them or those of some uids."""
+    """Profiles with bounds[0] < seq <= bounds[1] in that order, of people or of groups: all, or those of some uids."""
     after, up_to = bounds
     if uids is None:
-        yield from store.scan_profiles(tx, project_id, after, up_to)
+        yield from store.scan_profiles(tx, project_id, after, up_to, group_key)
         return
     found = store.profiles_of(tx, project_id, uids).values() if uids and after < up_to else ()
-    yield from sorted((row for row in found if after < row.seq <= up_to), key=lambda row: row.seq)
+    yield from sorted((row for row in found if after < row.seq <= up_to and row.group_key == group_key), key=lambda row: row.seq)

@@ -22,6 +22,8 @@ PUBLIC_PATHS = {
     "/track/",
     "/engage",
     "/engage/",
+    "/groups",
+    "/groups/",
     "/healthz",
     "/.well-known/gpc.json",  # browsers and regulators look there
     "/readyz",
