@@ -16,6 +16,7 @@ from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.events.placement import EventStores
 from app.identity import fence
+from app.ingest.lanes import Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -93,6 +94,7 @@ def bootstrap(
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
+    lane = Lane(places=max(1, settings.threads // 2))
     access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
@@ -111,7 +113,7 @@ def bootstrap(
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock),
-        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
+        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places, lane=lane),
         places=places,
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),

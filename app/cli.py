@@ -131,10 +131,11 @@ def _token(credentials: Path, role: str) -> str:
 @click.pass_obj
 def serve(settings: Settings) -> None:
     """Serve HTTP on HOST and PORT, in the foreground."""
+    from app.ingest.lanes import WAITING_ROOM  # noqa: PLC0415 - as the next line
     from app.web_server import serve as serve_http  # noqa: PLC0415 - the other commands must not load a web server
 
     _refuse_unsafe(settings)
-    serve_http(settings.host, settings.port, settings.threads)
+    serve_http(settings.host, settings.port, settings.threads + WAITING_ROOM)
 
 
 @cli.command()

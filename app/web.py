@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -36,10 +37,13 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     built.places.refuse_unusable()
     app = Flask("portcullis", static_folder=None)
     app.extensions["portcullis"] = built
+    # With a slash at the end or without, and never a redirect: a client that follows one loses the body.
+    app.url_map.strict_slashes = False
     app.config.update(_configuration(built))
     app.before_request(_start_clock)
     app.before_request(authorise)
     app.after_request(_finish)
+    app.wsgi_app = _one_slash(app.wsgi_app)  # type: ignore[method-assign]
     if built.settings.trusted_proxies:
         app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     api = Api(app)
@@ -54,6 +58,20 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     )
     speak(app, api_dialect)
     return app
+
+
+def _one_slash(wsgi: Any) -> Any:
+    """`//track` is `/track`: SDKs join an address that ends with a slash so, and no sender follows a redirect."""
+
+    def collapse(environ: dict[str, Any], start_response: Any) -> Any:
+        if "//" in environ["PATH_INFO"]:
+            environ["PATH_INFO"] = _SLASHES.sub("/", environ["PATH_INFO"])
+        return wsgi(environ, start_response)
+
+    return collapse
+
+
+_SLASHES = re.compile("/{2,}")
 
 
 def _configuration(built: Services) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from app.identity import fence, keyed, signals
 from app.ingest import append, consent, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
+from app.ingest.lanes import Lane
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
 from app.ingest.parcel import Parcel
@@ -55,6 +56,7 @@ class Ingest:
         clock: Callable[[], int],
         places: Places,
         limits: Limits | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -66,6 +68,7 @@ class Ingest:
         self._clock = clock
         self._places = places
         self.limits = limits or Limits()
+        self.lane = lane or Lane(places=4)
 
     def track(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Events of `/track`: each names its project by the token in its properties."""
