@@ -27,8 +27,13 @@ class Settings:
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
+<<<<<<< HEAD
     `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
     `expected_days` is how long a finding that an officer calls expected stays quiet.
+=======
+    `tls_certificate` and `tls_key` are PEM files; with them the web process speaks https, without them http.
+    `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
+>>>>>>> fa9b93f (portcullis run --tls: https with a certificate of this machine's own, since python's api_host speaks nothing else)
     """
 
     data_dir: Path
@@ -39,6 +44,8 @@ class Settings:
     host: str
     port: int
     threads: int
+    tls_certificate: Path | None
+    tls_key: Path | None
     base_url: str
     log_level: str
     erasure_grace: int
@@ -58,6 +65,8 @@ class Settings:
         host = env.get("HOST") or "127.0.0.1"
         port = _integer(env, "PORT", 8080, 1, 65535)
         key_file = env.get("PORTCULLIS_MASTER_KEY_FILE")
+        certificate, tls_key = _tls(env)
+        scheme = "https" if certificate else "http"
         return cls(
             data_dir=data_dir,
             database_url=_database_url(env.get("DATABASE_URL"), data_dir),
@@ -67,7 +76,9 @@ class Settings:
             host=host,
             port=port,
             threads=_integer(env, "PORTCULLIS_THREADS", 8, 1, 256),
-            base_url=(env.get("PORTCULLIS_BASE_URL") or f"http://{_for_url(host)}:{port}").rstrip("/"),
+            base_url=(env.get("PORTCULLIS_BASE_URL") or f"{scheme}://{_for_url(host)}:{port}").rstrip("/"),
+            tls_certificate=certificate,
+            tls_key=tls_key,
             log_level=_choice(env, "PORTCULLIS_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             erasure_grace=_integer(env, "PORTCULLIS_ERASURE_GRACE", 0, 0, 30 * 86_400),
             archive_ttl=_integer(env, "PORTCULLIS_ARCHIVE_TTL", 7 * 86_400, 60, 90 * 86_400),
@@ -93,6 +104,21 @@ def _database_url(url: str | None, data_dir: Path) -> str:
         field="DATABASE_URL",
         remedy="use postgresql://user:password@host/database, or unset it for the embedded default",
     )
+
+
+def _tls(env: Mapping[str, str]) -> tuple[Path | None, Path | None]:
+    names = ("PORTCULLIS_TLS_CERTIFICATE", "PORTCULLIS_TLS_KEY")
+    paths = [Path(env[name]).expanduser().absolute() if env.get(name) else None for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if path is None and any(paths):
+            raise StartupRefused(
+                f"{name} is not set and its partner is", field=name, remedy="set both, or neither for plain HTTP"
+            )
+        if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+            raise StartupRefused(
+                f"the file of {name} cannot be read", field=name, remedy="name a PEM file that this user may read"
+            )
+    return paths[0], paths[1]
 
 
 def _for_url(host: str) -> str:
