@@ -12,6 +12,7 @@ from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from app import compatible_api
 from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
@@ -53,6 +54,8 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     for capability in (check, rulebook, subjects, custody, audit, quarantine, observe):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(_operations())
+    # The library would describe its own errors here, which are never sent.
+    api.spec.components.schemas["Error"] = compatible_api.ERROR
     app.register_blueprint(
         get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Portcullis"}), url_prefix="/docs"
     )
@@ -83,8 +86,10 @@ def _configuration(built: Services) -> dict[str, Any]:
         "OPENAPI_URL_PREFIX": "/",
         "OPENAPI_JSON_PATH": "openapi.json",
         "API_SPEC_OPTIONS": {
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "components": {"securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")}},
             "security": [{"bearer": []}],
+            # Joined with the paths of the documented API when the file is made.
+            "paths": dict(compatible_api.paths()),
         },
     }
 

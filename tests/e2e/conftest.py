@@ -11,8 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.installation import Installation, installation
+
 _NODE = Path(__file__).parent / "node"
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def one() -> Iterator[Installation]:
+    """One running installation for every client; each test has people and groups of its own."""
+    with installation() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,6 @@ from tests.e2e.client import Gate
 from tests.e2e.installation import installation
 
 
-@pytest.fixture(scope="module")
-def one():
-    with installation() as running:
-        yield running
-
-
 @pytest.fixture
 def gate(one):
     return Gate(one.credentials)
