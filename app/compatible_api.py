@@ -249,3 +249,26 @@ def paths() -> Iterator[tuple[str, Operations]]:
     yield "/record", {"post": {**fixed, "summary": "Session replay: refused", "responses": _faults(403)}}
     yield from _readers()
     yield from _gdpr()
+
+
+def answers_without_schema() -> Iterator[tuple[str, Operations]]:
+    """The successful answers of `/v1` and operations that no schema class describes: texts, and objects made by hand."""
+    texts = {
+        "/policy.schema.json": "application/schema+json",
+        "/v1/certificate-key": "text/plain",
+        "/v1/audit/entries": "application/x-ndjson",
+        "/metrics": "text/plain",
+    }
+    for path, kind in texts.items():
+        schema = _OBJECT if "json" in kind and "nd" not in kind else _TEXT
+        yield path, {"get": {"responses": {"200": {"description": "OK", "content": {kind: {"schema": schema}}}}}}
+    ready = _closed(status=_TEXT, database=_TEXT, doorbell=_TEXT, geolocation=_TEXT)
+    for path, schema in (
+        ("/healthz", _closed(status=_TEXT, version=_TEXT)),
+        ("/readyz", ready),
+        ("/.well-known/gpc.json", _closed(gpc={"type": "boolean"}, lastUpdate=_DAY)),
+    ):
+        done = {"200": {"description": "OK", "content": _json(schema)}}
+        if path == "/readyz":
+            done["503"] = {"description": "Not ready", "content": _json(ready)}
+        yield path, {"get": {"responses": done}}

@@ -89,7 +89,7 @@ def _configuration(built: Services) -> dict[str, Any]:
             "components": {"securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")}},
             "security": [{"bearer": []}],
             # Joined with the paths of the documented API when the file is made.
-            "paths": dict(compatible_api.paths()),
+            "paths": dict([*compatible_api.paths(), *compatible_api.answers_without_schema()]),
         },
     }
 
