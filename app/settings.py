@@ -27,13 +27,9 @@ class Settings:
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
-<<<<<<< HEAD
     `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
     `expected_days` is how long a finding that an officer calls expected stays quiet.
-=======
     `tls_certificate` and `tls_key` are PEM files; with them the web process speaks https, without them http.
-    `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
->>>>>>> fa9b93f (portcullis run --tls: https with a certificate of this machine's own, since python's api_host speaks nothing else)
     """
 
     data_dir: Path
