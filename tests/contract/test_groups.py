@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app.access.roles import Role
 from app.events.tables import profile
-from tests.installation import Installation, Tenant, count
+from tests.installation import KEEP_EVERYTHING, Installation, Tenant, count
 
 
 def change(tenant: Tenant, operation: str, operand: Any, group: str = "acme", key: str = "company") -> None:
@@ -76,6 +76,25 @@ def test_policy_applies_to_groups_and_their_ids_stand_nowhere(home: Installation
     with home.services.database.read() as tx:
         rows = tx.execute(sa.select(profile).where(profile.c.project_id == tenant.id)).all()
     assert "firm.example" not in repr(rows)
+
+
+HOLDS_NOTES = KEEP_EVERYTHING.replace(
+    "rules: []",
+    "rules:\n  - id: notes\n    properties: [note]\n    category: user.content\n    sensitivity: internal\n    scope: group\n    action: quarantine\n",
+)
+
+
+def test_what_policy_holds_of_a_group_is_released_into_its_group(home: Installation) -> None:
+    tenant = home.tenant(HOLDS_NOTES)
+    change(tenant, "$set", {"note": "call back"})
+    assert groups(tenant) == {}
+    listed = tenant.client.get("/v1/quarantine?scope=group", headers=tenant.auth(Role.OFFICER)).json
+    assert listed is not None
+    (held,) = listed["held"]
+    tenant.put_in_force(KEEP_EVERYTHING)
+    asked = {"ids": [held["id"]]}
+    assert tenant.client.post("/v1/quarantine/release", json=asked, headers=tenant.auth(Role.OFFICER)).status_code == 200
+    assert groups(tenant) == {"acme": {"note": "[content]"}}, "it was held in its cleaned form"
 
 
 @pytest.mark.parametrize(
