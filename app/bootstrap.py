@@ -19,6 +19,7 @@ from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.identity.service import Identity
+from app.ingest.lanes import Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -122,6 +123,7 @@ def bootstrap(
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=())
+    lane = Lane(places=max(1, settings.threads // 2))
     access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
@@ -146,7 +148,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places),
+        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=lane),
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app import cli_identity, cli_observe, first_start
+from app import cli_identity, cli_observe, first_start, local_certificate
 from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
@@ -73,14 +73,17 @@ _NO_SETTINGS = ("audit",)
 
 
 @cli.command()
+@click.option("--tls", is_flag=True, help="Speak https, with a certificate made for this machine and kept in the data folder.")
 @click.pass_obj
-def run(settings: Settings) -> None:
+def run(settings: Settings, tls: bool) -> None:
     """Start everything on this machine, in one data folder.
 
     Web, dispatcher and worker, with SQLite and an embedded queue unless DATABASE_URL and REDIS_URL say otherwise.
     """
     os.umask(0o077)
     first_start.make_data_folder(settings)
+    if tls and settings.tls_certificate is None:
+        settings = _with_certificate(settings)
     with PidLock(settings.data_dir):
         ensure_port_free(settings.host, settings.port, patience=3.0)
         load_master_key(settings)
@@ -98,6 +101,13 @@ def run(settings: Settings) -> None:
             ChildSpec("web", _command("serve"), env, ready=listening(settings.host, settings.port)),
         ]
         sys.exit(supervise(children, on_ready=lambda: _welcome(settings, credentials)))
+
+
+def _with_certificate(settings: Settings) -> Settings:
+    """The settings with a certificate of this machine's own; the processes that are started find it in the environment."""
+    certificate, key = local_certificate.ensure(settings.data_dir, settings.host)
+    os.environ |= {"PORTCULLIS_TLS_CERTIFICATE": str(certificate), "PORTCULLIS_TLS_KEY": str(key)}
+    return Settings.from_env()
 
 
 def _command(name: str) -> tuple[str, ...]:
@@ -122,6 +132,19 @@ Try next, in another terminal:
 Stop with Ctrl-C. Everything is kept in {settings.data_dir}.
 """
     )
+    if settings.tls_certificate is not None:
+        click.echo(_TRUST.format(path=settings.tls_certificate, print=local_certificate.fingerprint(settings.tls_certificate)))
+
+
+_TRUST = """\
+It speaks https with {path}
+  SHA-256 {print}
+A client that does not know the certificate is to be told of it:
+  python (requests)      export REQUESTS_CA_BUNDLE={path}
+  python (urllib), curl  export SSL_CERT_FILE={path}      curl --cacert {path} …
+  node                   export NODE_EXTRA_CA_CERTS={path}
+  a browser              open the address once, compare the fingerprint, and accept
+"""
 
 
 def _token(credentials: Path, role: str) -> str:
@@ -133,10 +156,12 @@ def _token(credentials: Path, role: str) -> str:
 @click.pass_obj
 def serve(settings: Settings) -> None:
     """Serve HTTP on HOST and PORT, in the foreground."""
+    from app.ingest.lanes import WAITING_ROOM  # noqa: PLC0415 - as the next line
     from app.web_server import serve as serve_http  # noqa: PLC0415 - the other commands must not load a web server
 
     _refuse_unsafe(settings)
-    serve_http(settings.host, settings.port, settings.threads)
+    tls = (settings.tls_certificate, settings.tls_key) if settings.tls_certificate and settings.tls_key else None
+    serve_http(settings.host, settings.port, settings.threads + WAITING_ROOM, tls=tls)
 
 
 @cli.command()

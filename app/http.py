@@ -40,6 +40,7 @@ STATUS: dict[type[errors.PortcullisError], int] = {
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.TooManyRequests: 429,
+    errors.TooBusy: 429,
     errors.Unavailable: 503,
     errors.Integrity: 500,
     errors.StartupRefused: 500,
@@ -230,7 +231,7 @@ def _of_ours(error: errors.PortcullisError) -> Problem:
     if isinstance(error, errors.Unavailable):
         remedy = error.remedy or f"nothing was stored; send it again in {error.retry_after} s"
         return Problem(status_of(error), error.code, error.message, error.field, remedy, error.retry_after)
-    wait = error.retry_after if isinstance(error, errors.TooManyRequests) else None
+    wait = error.retry_after if isinstance(error, errors.TooManyRequests | errors.TooBusy) else None
     return Problem(status_of(error), error.code, error.message, error.field, error.remedy, wait)
 
 

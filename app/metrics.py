@@ -35,6 +35,12 @@ class Metrics:
             ("endpoint", "outcome"),
             registry=self.registry,
         )
+        self.waits = Counter(
+            "portcullis_import_waits",
+            "Bulk imports that found no free place: those that waited for one, and those refused (429).",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.refusals = Counter(
             "portcullis_ingest_refusals", "Records refused by policy, by reason.", ("reason",), registry=self.registry
         )

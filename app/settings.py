@@ -30,6 +30,7 @@ class Settings:
     `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
     `expected_days` is how long a finding that an officer calls expected stays quiet.
     `digest_hosts` are the hosts that webhooks of digests may go to; `smtp_url` is `smtp://` or `smtps://`, None sends no mail.
+    `tls_certificate` and `tls_key` are PEM files; with them the web process speaks https, without them http.
     """
 
     data_dir: Path
@@ -40,6 +41,8 @@ class Settings:
     host: str
     port: int
     threads: int
+    tls_certificate: Path | None
+    tls_key: Path | None
     base_url: str
     log_level: str
     erasure_grace: int
@@ -62,6 +65,8 @@ class Settings:
         host = env.get("HOST") or "127.0.0.1"
         port = _integer(env, "PORT", 8080, 1, 65535)
         key_file = env.get("PORTCULLIS_MASTER_KEY_FILE")
+        certificate, tls_key = _tls(env)
+        scheme = "https" if certificate else "http"
         return cls(
             data_dir=data_dir,
             database_url=_database_url(env.get("DATABASE_URL"), data_dir),
@@ -71,7 +76,9 @@ class Settings:
             host=host,
             port=port,
             threads=_integer(env, "PORTCULLIS_THREADS", 8, 1, 256),
-            base_url=(env.get("PORTCULLIS_BASE_URL") or f"http://{_for_url(host)}:{port}").rstrip("/"),
+            base_url=(env.get("PORTCULLIS_BASE_URL") or f"{scheme}://{_for_url(host)}:{port}").rstrip("/"),
+            tls_certificate=certificate,
+            tls_key=tls_key,
             log_level=_choice(env, "PORTCULLIS_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             erasure_grace=_integer(env, "PORTCULLIS_ERASURE_GRACE", 0, 0, 30 * 86_400),
             archive_ttl=_integer(env, "PORTCULLIS_ARCHIVE_TTL", 7 * 86_400, 60, 90 * 86_400),
@@ -112,6 +119,21 @@ def _smtp_url(url: str | None) -> str | None:
         field="PORTCULLIS_SMTP_URL",
         remedy="use smtps://user:password@host:465, or unset it to send no mail",
     )
+
+
+def _tls(env: Mapping[str, str]) -> tuple[Path | None, Path | None]:
+    names = ("PORTCULLIS_TLS_CERTIFICATE", "PORTCULLIS_TLS_KEY")
+    paths = [Path(env[name]).expanduser().absolute() if env.get(name) else None for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if path is None and any(paths):
+            raise StartupRefused(
+                f"{name} is not set and its partner is", field=name, remedy="set both, or neither for plain HTTP"
+            )
+        if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+            raise StartupRefused(
+                f"the file of {name} cannot be read", field=name, remedy="name a PEM file that this user may read"
+            )
+    return paths[0], paths[1]
 
 
 def _for_url(host: str) -> str:

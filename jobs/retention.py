@@ -180,7 +180,7 @@ def _profile_batch(run: _Run, rule: Expiry) -> bool:
 def _strip_profiles(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[ProfileRow]) -> None:
     changed, removed = [], 0
     for row in rows:
-        kept, n = rule.without(Scope.PROFILE, "", msgspec.json.decode(row.properties))
+        kept, n = rule.without(Scope.GROUP if row.group_key else Scope.PROFILE, "", msgspec.json.decode(row.properties))
         if n:
             changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))
             removed += n

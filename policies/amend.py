@@ -20,8 +20,13 @@ _LIST = "events.drop"
 
 def read_filter(written: dict[str, Any]) -> DropFilter:
     """The filter that these JSON values describe, as in a policy: `id`, `events`, `where`. Raises `PolicyInvalid`."""
-    (found,) = load(f"policy: one-filter\nevents: {{drop: [{json.dumps(written)}]}}\n").drop_filters
+    (found,) = load(f"policy: one-filter\nevents: {{drop: [{_flow(written)}]}}\n").drop_filters
     return found
+
+
+def _flow(written: dict[str, Any]) -> str:
+    # JSON is YAML, but for escapes: JSON writes a character beyond 16 bits as two halves, which YAML takes for two characters.
+    return json.dumps(written, ensure_ascii=False)
 
 
 def with_filter(text: str, written: dict[str, Any]) -> str | None:
@@ -31,7 +36,7 @@ def with_filter(text: str, written: dict[str, Any]) -> str | None:
     made = read_filter(written)
     if any(each.id == made.id for each in policy.drop_filters):
         raise KeyError(made.id)
-    lines, line = text.splitlines(keepends=True), json.dumps(written)
+    lines, line = text.splitlines(keepends=True), _flow(written)
     at, indent = _place(lines, known)
     if at is None:
         return None

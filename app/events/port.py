@@ -38,7 +38,8 @@ class EventRow:
 class ProfileRow:
     """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts.
 
-    `changed_ms` is when it was last put, by the clock of this server.
+    `changed_ms` is when it was last put, by the clock of this server. `group_key` names the kind of group that the profile
+    is of ("company"), and is empty for a person's; a group stands in the register like a person does (wire section 9).
     """
 
     seq: int
@@ -47,6 +48,7 @@ class ProfileRow:
     last_seen_ms: int | None
     policy_version: int
     changed_ms: int = 0
+    group_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,16 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class ProfileQuery:
-    """Which profiles a scan returns: after_seq < seq <= up_to_seq, of these people, and of which `where` is true."""
+    """Which profiles a scan returns: after_seq < seq <= up_to_seq, of these people, and of which `where` is true.
+
+    `group_key` is empty for profiles of people, the kind of groups for theirs, and None for all alike.
+    """
 
     after_seq: int = 0
     up_to_seq: int = (1 << 63) - 1
     uids: Collection[int] | None = None
     where: Expr | None = field(default=None, repr=False)
+    group_key: str | None = ""
 
 
 class EventStore(Protocol):

@@ -76,7 +76,7 @@ class SqlEventStore:
         found: list[ProfileRow] = []
         everyone = list(uids)
         for start in range(0, len(everyone), _UIDS):
-            query = ProfileQuery(uids=everyone[start : start + _UIDS])
+            query = ProfileQuery(uids=everyone[start : start + _UIDS], group_key=None)
             found += self.scan_profiles(tx, sight, query)
         return sorted(found, key=lambda row: row.seq)
 
@@ -112,6 +112,7 @@ class SqlEventStore:
                 "last_seen_ms": row.last_seen_ms,
                 "policy_version": row.policy_version,
                 "changed_ms": row.changed_ms,
+                "group_key": row.group_key,
             }
             for row in sorted(rows, key=lambda row: row.uid)
         ]
@@ -265,6 +266,8 @@ def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
 
 def _profile_conditions(query: ProfileQuery) -> list[sa.ColumnElement[bool]]:
     conditions = [profile.c.seq > query.after_seq, profile.c.seq <= query.up_to_seq]
+    if query.group_key is not None:
+        conditions.append(profile.c.group_key == query.group_key)
     return conditions if query.uids is None else [*conditions, profile.c.uid.in_(list(query.uids))]
 
 
@@ -275,4 +278,4 @@ def _seen(row: Any, sight: Sight) -> ProfileRow:
 
 
 def _profile(row: Any) -> ProfileRow:
-    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms)
+    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms, row.group_key)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from app.events.port import EventRow, EventStore, ProfileRow
 from app.events.profile_update import MOST_PROPERTIES, REPEATABLE, apply
 from app.identity import bridges, register
+from app.identity.groups import group_identifier
 from app.identity.keyed import keep_bridges, with_secrets
 from app.identity.register import Row
 from app.ingest import consent
@@ -71,6 +72,7 @@ class _Accepted:
     held: tuple[_Waiting, ...] = ()
     changed: bool = False
     bridges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    group_key: str = ""
 
     def decide(self, checked: Sequence[_Checked]) -> None:
         """Take over what the gate made of the operations."""
@@ -101,9 +103,14 @@ def update_profiles(
     parts: Iterable[Sequence[tuple[int, Update]]],
     now_ms: int,
     context: CheckContext,
+    scope: Scope = Scope.PROFILE,
 ) -> Tally:
-    """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order."""
-    judging = _Judging(tx, keys, policy, context, entrance)
+    """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order.
+
+    They are of profiles (`scope` PROFILE) or of groups (GROUP). A group has a row in the register, like a person: what is
+    decided on its id holds, and its values have a key.
+    """
+    judging = _Judging(tx, keys, policy, context, entrance, scope)
     for updates in parts:
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
@@ -134,10 +141,17 @@ class _Judging:
     """One batch of one project on its way through the gate. It writes nothing."""
 
     def __init__(
-        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext, entrance: Entrance
+        self,
+        tx: Connection,
+        keys: ProjectKeys,
+        policy: ActivePolicy,
+        context: CheckContext,
+        entrance: Entrance,
+        scope: Scope,
     ) -> None:
         """Take what every part is judged with."""
         self._entrance = entrance
+        self._scope = scope
         self._tx = tx
         self._keys = keys
         self._policy = policy
@@ -147,7 +161,7 @@ class _Judging:
         self.accepted: list[_Accepted] = []
         self._unkeyed: Parcel[Update] = Parcel(Update)
         self.evidence = consent.Evidence()
-        self.hits = Hits(Scope.PROFILE)
+        self.hits = Hits(scope)
         self.tally = Tally()
 
     def judge(self, updates: Sequence[tuple[int, Update]]) -> None:
@@ -163,6 +177,7 @@ class _Judging:
                 continue
             seen_ms = None if update.ignore_time else update.time_ms
             kept = _Accepted(index, _identifier(update), update.time_ms, seen_ms, update.ignore_alias, _deletes(update))
+            kept.group_key = update.group_key or ""
             if any(each.needs_key for each in decisions):
                 self._unkeyed.add(len(self.accepted), update)
             else:
@@ -183,8 +198,8 @@ class _Judging:
 
     def _by_name(self, decision: Decision) -> Decision:
         """The gate's decision, or the stricter one of the dictionary, by the names that the gate left."""
-        stricter = self._entrance.apply(Scope.PROFILE, decision)
-        self.tally.seen.note(Scope.PROFILE, decision, stricter)
+        stricter = self._entrance.apply(self._scope, decision)
+        self.tally.seen.note(self._scope, decision, stricter)
         return stricter
 
     def _check(self, updates: Sequence[Update], *, keyed: bool = False) -> list[list[_Checked]]:
@@ -210,7 +225,7 @@ class _Judging:
         row = self.known.get(name) or self.inherited.get(name)
         state = state_of([row] if row else [])
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
-        return Record(Scope.PROFILE, operation, values, state, update.time_ms)
+        return Record(self._scope, operation, values, state, update.time_ms)
 
     def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""
@@ -243,6 +258,8 @@ def _deletes(update: Update) -> bool:
 
 
 def _identifier(update: Update) -> str:
+    if update.group_key is not None:
+        return group_identifier(update.group_key, update.group_id or "")
     return update.distinct_id or ""
 
 
@@ -289,7 +306,14 @@ def _arrival(keys: ProjectKeys, uid: int, update: _Accepted, waiting: _Waiting, 
         policy_version=version,
         received_ms=now_ms,
     )
-    return Arrival(row, waiting.remarks, scope=Scope.PROFILE, literal=update.literal, seen=update.seen_ms is not None)
+    return Arrival(
+        row,
+        waiting.remarks,
+        scope=Scope.GROUP if update.group_key else Scope.PROFILE,
+        literal=update.literal,
+        seen=update.seen_ms is not None,
+        group_key=update.group_key,
+    )
 
 
 def _work(
@@ -312,7 +336,8 @@ def _work(
         for each in updates:
             _apply(draft, each, tally)
         if draft.properties is not None:
-            rows.append(ProfileRow(0, uid, _encode(draft.properties).decode(), draft.last_seen_ms, version, now_ms))
+            text = _encode(draft.properties).decode()
+            rows.append(ProfileRow(0, uid, text, draft.last_seen_ms, version, now_ms, updates[0].group_key))
         elif row is not None:
             gone.append(uid)
     if gone:

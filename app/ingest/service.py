@@ -24,6 +24,7 @@ from app.identity.derive import VERBS as HEEDED
 from app.ingest import append, consent, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
+from app.ingest.lanes import Lane
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
 from app.ingest.parcel import Parcel
@@ -39,7 +40,7 @@ from app.observe.counting import Counting
 from app.quarantine.service import Quarantine
 from app.rulebook.service import Rulebook
 from policies.context import CheckContext
-from policies.model import Decision, Record
+from policies.model import Decision, Record, Scope
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
 
@@ -60,6 +61,7 @@ class Ingest:
         clock: Callable[[], int],
         places: Places,
         limits: Limits | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -72,6 +74,7 @@ class Ingest:
         self._clock = clock
         self._places = places
         self.limits = limits or Limits()
+        self.lane = lane or Lane(places=4)
 
     def track(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Events of `/track`: each names its project by the token in its properties."""
@@ -156,10 +159,20 @@ class Ingest:
 
     def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
+        return self._updates(batch, Scope.PROFILE, circumstances)
+
+    def groups(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
+        """Updates of `/groups`: each names its project by `$token`, and a group where `/engage` names a person.
+
+        No address is looked up for a group: where its sender sits says nothing of it.
+        """
+        return self._updates(batch, Scope.GROUP, replace(circumstances, ip=None))
+
+    def _updates(self, batch: Batch, scope: Scope, circumstances: Circumstances) -> Tally:
         tally, now = Tally(), self._clock()
         by_token: dict[str, Parcel[Update]] = defaultdict(lambda: Parcel(Update))
         for index, raw in enumerate(batch.records):
-            update = validate_update(raw, kind="profile", now_ms=now, limits=self.limits)
+            update = validate_update(raw, kind="group" if scope is Scope.GROUP else "profile", now_ms=now, limits=self.limits)
             if isinstance(update, Update):
                 by_token[update.token].add(index, update)
             else:
@@ -170,7 +183,7 @@ class Ingest:
                 for token, updates in sorted(by_token.items()):
                     found = self._project(tx, token, updates.indexes, tally, "$token")
                     if found is not None:
-                        seen[found.id] = self._update(tx, found, updates, tally, circumstances)
+                        seen[found.id] = self._update(tx, found, scope, updates, tally, circumstances)
             self._note(seen)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
@@ -179,6 +192,7 @@ class Ingest:
         self,
         tx: Connection,
         project: Project,
+        scope: Scope,
         updates: Parcel[Update],
         tally: Tally,
         circumstances: Circumstances,
@@ -197,6 +211,7 @@ class Ingest:
             updates.parts(),
             self._clock(),
             self._context(keys, circumstances),
+            scope,
         )
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)

@@ -31,7 +31,8 @@ class Arrival:
     """A record to hold: its row and its remarks. `stray` is an id that an event names and that its row does not keep.
 
     The row of a profile update names the operation and holds its operand; `uid` is that of the profile. `literal` says that
-    the update is for this id and no other of its person, `seen` that it counts as a sign of life.
+    the update is for this id and no other of its person, `seen` that it counts as a sign of life; `group_key`
+    is the kind of group of which the profile is, empty for a person's.
     """
 
     row: EventRow
@@ -40,6 +41,7 @@ class Arrival:
     scope: Scope = Scope.EVENT
     literal: bool = False
     seen: bool = True
+    group_key: str = ""
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -53,6 +55,7 @@ class _Body(msgspec.Struct, frozen=True):
     stray: bytes | None = None
     literal: bool = False
     seen: bool = True
+    group_key: str = ""
 
     def __repr__(self) -> str:
         return "<_Body>"
@@ -61,7 +64,7 @@ class _Body(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Held:
     """One held record, opened. `properties` is the cleaned form with uids where ids stood; `held_by` the remarks that
-    held it; `literal` and `seen` as in `Arrival`."""
+    held it; `literal`, `seen` and `group_key` as in `Arrival`."""
 
     id: str
     uid: int
@@ -78,6 +81,7 @@ class Held:
     stray: bytes | None = field(default=None, repr=False)
     literal: bool = False
     seen: bool = True
+    group_key: str = ""
 
     @property
     def uids(self) -> frozenset[int]:
@@ -117,7 +121,7 @@ def hold(tx: Connection, keys: ProjectKeys, events: Sequence[Arrival], now_ms: i
 def _row(keys: ProjectKeys, key: AESGCM, identity: str, arrival: Arrival, expires_ms: int) -> dict[str, Any]:
     row, held_by = arrival.row, holds(arrival.remarks)
     body = _body(row.name, row.time_ms, msgspec.Raw(row.properties.encode()), held_by)
-    body |= {"literal": arrival.literal, "seen": arrival.seen}
+    body |= {"literal": arrival.literal, "seen": arrival.seen, "group_key": arrival.group_key}
     body["stray"] = None if arrival.stray is None else keys.lookup_of(arrival.stray)
     return {
         "project_id": keys.project_id,
@@ -143,7 +147,7 @@ def hold_again(tx: Connection, keys: ProjectKeys, held: Held, remarks: tuple[Rem
     """The event stays, and from now on says that it is these remarks of policy `version` that hold it."""
     key = _keys_of(tx, keys, {held.uid})[held.uid]
     body = _body(held.name, held.time_ms, held.properties, remarks)
-    body |= {"stray": held.stray, "literal": held.literal, "seen": held.seen}
+    body |= {"stray": held.stray, "literal": held.literal, "seen": held.seen, "group_key": held.group_key}
     sealed = _sealed(key, held.id, body)
     values = {"sealed": sealed, "reason": reason_of(remarks), "policy_version": version}
     tx.execute(sa.update(quarantined).where(_these(keys.project_id, [held.id])).values(values))
@@ -172,6 +176,7 @@ def opened(tx: Connection, keys: ProjectKeys, wanted: sa.Select[Any]) -> Iterato
                 stray=body.stray,
                 literal=body.literal,
                 seen=body.seen,
+                group_key=body.group_key,
             )
 
 
@@ -190,7 +195,7 @@ def remove_updates(tx: Connection, project_id: int, people: Collection[int]) -> 
     """Delete what is held for the profiles of these people. Returns how many updates that were."""
     uids = {*people, *register.linked(tx, project_id, people)}
     theirs = sa.and_(quarantined.c.project_id == project_id, quarantined.c.uid.in_(uids))
-    return tx.execute(sa.delete(quarantined).where(theirs, quarantined.c.scope == Scope.PROFILE.value)).rowcount
+    return tx.execute(sa.delete(quarantined).where(theirs, quarantined.c.scope != Scope.EVENT.value)).rowcount
 
 
 def with_ids(held: Held, revealed: Mapping[int, Revealed]) -> dict[str, Any]:

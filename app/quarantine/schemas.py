@@ -18,7 +18,7 @@ class FilterSchema(Schema):
 
     reason = fields.String(metadata={"description": "Reason code, for example unknown_event."})
     event = fields.String(metadata={"description": "Exact name of the event, as stored, or of the operation on a profile."})
-    scope = fields.String(validate=validate.OneOf([Scope.EVENT.value, Scope.PROFILE.value]))
+    scope = fields.String(validate=validate.OneOf([each.value for each in Scope]))
     before_ms = fields.Integer(validate=validate.Range(0))
     after_ms = fields.Integer(validate=validate.Range(0))
 

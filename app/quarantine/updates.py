@@ -85,7 +85,7 @@ def _changed(
             seen_ms = max(seen_ms or 0, held.time_ms)
         applied.append(held)
     text = msgspec.json.encode(properties).decode()
-    return ProfileRow(0, uid, text, seen_ms, version, changed_ms), applied
+    return ProfileRow(0, uid, text, seen_ms, version, changed_ms, updates[0].held.group_key), applied
 
 
 def _giving_way(operation: str) -> str | None:

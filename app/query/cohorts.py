@@ -28,6 +28,7 @@ from policies.detect import Scanner
 from policies.model import Detector, DetectorTerms
 
 MOST_COHORTS = 500
+_LARGEST_ID = 2**63 - 1
 _EXPRESSION = "where"
 
 
@@ -103,6 +104,8 @@ class Cohorts:
 
     def delete(self, by: Principal, cohort_id: int) -> None:
         """Forget a cohort. Raises `NotFound`."""
+        if cohort_id > _LARGEST_ID:
+            raise _unknown()
         with self._database.write() as tx:
             gone = sa.delete(cohort).where(cohort.c.project_id == by.project.id, cohort.c.id == cohort_id)
             if not tx.execute(gone).rowcount:

@@ -15,6 +15,7 @@ import msgspec
 
 from app.errors import InvalidInput, Unsupported
 from app.identity.derive import text_id
+from app.identity.groups import group_identifier
 from app.where.parse import parse
 from app.where.tree import About, Expr
 
@@ -31,7 +32,6 @@ _FALSE = frozenset({"", "0", "false"})
 _TRUE = frozenset({"1", "true"})
 _ENGAGE_UNSUPPORTED = {
     "behaviors": "choose by `where`, or save it as a cohort and choose by `filter_by_cohort`",
-    "data_group_id": "leave it out: profiles of groups are not kept here",
 }
 
 
@@ -65,6 +65,7 @@ class EngageParams:
     """Which profiles to read: `ids` None is every profile; `only` None is every property; `page` counts from 0.
 
     `where` is an expression, its ids not bound to uids yet, and `where_text` how it was written; `cohort` names a saved one.
+    `group_key` asks for the groups of this kind instead of people (`data_group_id`, which is opaque to clients).
     """
 
     ids: tuple[str, ...] | None = field(default=None, repr=False)
@@ -74,11 +75,20 @@ class EngageParams:
     where: Expr | None = field(default=None, repr=False)
     where_text: str = field(default="", repr=False)
     cohort: int | None = None
+    group_key: str = ""
+
+    @property
+    def identifiers(self) -> tuple[str, ...] | None:
+        """The ids as the register spells them."""
+        if self.ids is None or not self.group_key:
+            return self.ids
+        return tuple(group_identifier(self.group_key, each) for each in self.ids)
 
     @property
     def selection(self) -> tuple[str, ...] | None:
-        """What a session of this query is bound to; None is every profile."""
-        filters = [f"\0where {self.where_text}"] if self.where_text else []
+        """What a session of this query is bound to; None is every profile of people."""
+        filters = [f"\0group {self.group_key}"] if self.group_key else []
+        filters += [f"\0where {self.where_text}"] if self.where_text else []
         filters += [] if self.cohort is None else [f"\0cohort {self.cohort}"]
         if not filters:
             return self.ids
@@ -115,6 +125,7 @@ def engage_params(sent: Mapping[str, str]) -> EngageParams:
         where=parse(text, About.PROFILE, field_name=written) if text else None,
         where_text=text,
         cohort=_cohort(sent.get("filter_by_cohort")),
+        group_key=sent.get("data_group_id") or "",
     )
 
 

@@ -48,10 +48,11 @@ class ProfilePage:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """Which profiles: of these people, None for all, and of which `where` is true, None for all."""
+    """Which profiles: of these people, None for all, of which `where` is true, None for all; of groups with a `group_key`."""
 
     uids: Collection[int] | None
     where: Expr | None
+    group_key: str
 
 
 class Query:
@@ -118,8 +119,8 @@ class Query:
         with self._database.read() as tx:
             keys = self._keyring.of(tx, by.project.id)
             sight = self._sights.of(tx, by)
-            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
-            chosen = _Chosen(uids, self._asked(tx, keys, sight, params))
+            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.identifiers or ()).values())
+            chosen = _Chosen(uids, self._asked(tx, keys, sight, params), params.group_key)
             known = sessions.find(tx, keys, params.session_id, _bound_to(by, params), self._clock()) if params.page else None
         session = known or self._measured(store, sight, keys, _bound_to(by, params), chosen)
         legible = Legible(self._keyring, sight)
@@ -217,9 +218,9 @@ def _scan(tx: Connection, store: EventStore, sight: Sight, chosen: _Chosen, boun
     """Profiles with bounds[0] < seq <= bounds[1] in that order, of those that were chosen."""
     after, up_to = bounds
     if chosen.uids is None:
-        yield from store.scan_profiles(tx, sight, ProfileQuery(after, up_to, where=chosen.where))
+        yield from store.scan_profiles(tx, sight, ProfileQuery(after, up_to, where=chosen.where, group_key=chosen.group_key))
         return
     found: list[ProfileRow] = []
     for uids in batches(sorted(chosen.uids), _UIDS) if after < up_to else ():
-        found += store.scan_profiles(tx, sight, ProfileQuery(after, up_to, uids, chosen.where))
+        found += store.scan_profiles(tx, sight, ProfileQuery(after, up_to, uids, chosen.where, chosen.group_key))
     yield from sorted(found, key=lambda row: row.seq)

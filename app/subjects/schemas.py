@@ -119,7 +119,7 @@ class MemberSchema(Schema):
     pseudonyms = fields.List(fields.String(), required=True, metadata={"description": "Under each key version, newest first."})
 
 
-class PreviewSchema(Schema):
+class ClosurePreviewSchema(Schema):
     """What a request about some people would reach."""
 
     people = fields.Integer(required=True)
@@ -191,7 +191,7 @@ def signal_view(seen: Evidence) -> dict[str, Any]:
 
 
 def preview_view(found: Preview) -> dict[str, Any]:
-    """A preview as `PreviewSchema` shows it."""
+    """A preview as `ClosurePreviewSchema` shows it."""
     figures = {name: getattr(found, name) for name in ("people", "ids", "events", "profiles", "held", "erased", "more")}
     members = None if found.members is None else [_member_view(each) for each in found.members]
     return {**figures, "unknown_positions": list(found.unknown), "members": members}

@@ -17,12 +17,12 @@ from app.subjects.choices import Changed
 from app.subjects.model import RequestKind
 from app.subjects.schemas import (
     ChoiceSchema,
+    ClosurePreviewSchema,
     IdentifiersSchema,
     LiftedSchema,
     LiftSchema,
     NewRequestSchema,
     OptOutSchema,
-    PreviewSchema,
     RequestListSchema,
     RequestSchema,
     RequestsQuery,
@@ -79,7 +79,7 @@ _SHAPES: dict[str, tuple[Any, ...]] = {
     "opt_out": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
     "opt_in": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
     "states": (_takes(IdentifiersSchema), _gives(200, StatesSchema)),
-    "preview": (_takes(IdentifiersSchema), _gives(200, PreviewSchema)),
+    "preview": (_takes(IdentifiersSchema), _gives(200, ClosurePreviewSchema)),
     "lift": (_takes(LiftSchema), _gives(200, LiftedSchema)),
 }
 

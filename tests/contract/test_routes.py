@@ -22,6 +22,16 @@ PUBLIC_PATHS = {
     "/track/",
     "/engage",
     "/engage/",
+    "/groups",
+    "/groups/",
+    "/flags",  # what SDKs ask for and what is the same for everyone
+    "/flags/",
+    "/flags/definitions",
+    "/flags/definitions/",
+    "/settings",
+    "/settings/",
+    "/record",  # refused
+    "/record/",
     "/healthz",
     "/.well-known/gpc.json",  # browsers and regulators look there
     "/readyz",

@@ -460,7 +460,7 @@ def test_a_form_asks_as_well_as_a_query(stock: Stock) -> None:
 
 
 def test_a_refused_query_names_the_parameter_and_not_its_value(tenant: Tenant) -> None:
-    for name in ("where", "selector", "behaviors", "filter_by_cohort", "data_group_id", "page", "distinct_ids"):
+    for name in ("where", "selector", "behaviors", "filter_by_cohort", "page", "distinct_ids"):
         answer = engage(tenant, **{name: "zq7"})
         body = answer.json or {}
         assert (answer.status_code, body["status"]) == (400, "error")

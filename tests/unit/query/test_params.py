@@ -130,7 +130,7 @@ def test_a_refused_query_names_the_parameter_and_not_its_value(name: str, value:
     assert value not in f"{caught.value.message} {caught.value.remedy}"
 
 
-@pytest.mark.parametrize("name", ["behaviors", "data_group_id"])
+@pytest.mark.parametrize("name", ["behaviors"])
 def test_a_selection_by_expression_is_refused_by_name_and_ignored_when_empty(name: str) -> None:
     with pytest.raises(Unsupported) as caught:
         engage_params({name: BAD})
