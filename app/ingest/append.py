@@ -58,7 +58,8 @@ def append_events(
         judging.judge(events)
     judging.evidence.keep(tx, project_id, now_ms)
     known = _enrol_and_link(tx, keys, judging.known, [each.ids for each in judging.accepted], now_ms)
-    tally = Tally(opted_in=consent.record_opt_ins(tx, project_id, judging.consents.givers, known), seen=judging.seen)
+    opted_in = consent.record_opt_ins(tx, project_id, judging.consents.givers, known)
+    tally = Tally(opted_in=opted_in, honoured=judging.evidence.honoured, seen=judging.seen)
     _encrypt(tx, keys, policy.gate, context, judging, known)
     accepted = [each for each in judging.accepted if each.verdict is not Verdict.DROPPED]
     of_people = [(known[each.ids.subject].person, each) for each in accepted if each.ids.subject]

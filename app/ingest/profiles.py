@@ -34,7 +34,7 @@ from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
-from policies.model import Decision, Record, Remark, Scope, SubjectState, Verdict
+from policies.model import NOBODY_REFUSES, Decision, Record, Remark, Scope, SubjectState, Verdict
 
 PROFILES_AT_ONCE = 50
 """So many stored profiles are in memory at a time."""
@@ -108,6 +108,7 @@ def update_profiles(
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
     judging.evidence.keep(tx, project_id, now_ms)
+    tally.honoured = judging.evidence.honoured
     judging.known |= register.enrol(tx, keys, {each.name for each in accepted} - judging.known.keys(), now_ms)
     judging.judge_again()
     targets = [_target(judging.known[each.name], each.literal) for each in accepted]
@@ -203,9 +204,10 @@ class _Judging:
 
     def _record(self, update: Update, operation: str, operand: Any) -> Record:
         name = _identifier(update)
-        state = state_of([self.known[name]] if name in self.known else [])
+        row = self.known.get(name)
+        state, refused = state_of([row] if row else []), row.refused if row else NOBODY_REFUSES
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
-        return Record(Scope.PROFILE, operation, values, state, update.time_ms)
+        return Record(Scope.PROFILE, operation, values, state, update.time_ms, refused)
 
     def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""

@@ -345,9 +345,7 @@ def _record(held: Held, properties: Mapping[str, Any], people: Mapping[int, Row]
     named = [people[uid] for uid in held.uids if uid in people]
     if held.stray is not None and held.stray in strays:
         named.append(strays[held.stray])
-    # A change to a profile serves no purpose that could be refused by itself.
-    mine = named if held.scope is Scope.EVENT else ()
-    refused = NOBODY_REFUSES.union(*(each.refused for each in mine))
+    refused = NOBODY_REFUSES.union(*(each.refused for each in named))
     return Record(held.scope, held.name, properties, _state(held, named, people), held.time_ms, refused)
 
 
