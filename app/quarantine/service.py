@@ -30,12 +30,13 @@ from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
-from app.quarantine import holding
+from app.quarantine import holding, lapse
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
+from policies.retention import expiries
 
 MOST_AT_ONCE = 5_000
 _PAGE = 500
@@ -246,10 +247,13 @@ class Quarantine:
         policy = self._rulebook.active(tx, by.project.id)
         part, passed, now = Outcome(), [], self._clock()
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
+        rules = expiries(policy.written, policy.gate)
         for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
+            elif lapse.lapsed(rules, held, now):
+                part.refused[lapse.RETENTION_OVER] += 1
             elif unseen and held.held_by:
                 holding.hold_again(tx, keys, held, holding.holds(decision.remarks), policy.version)
                 part.held_again += 1
@@ -288,6 +292,7 @@ class Quarantine:
             if held.scope is not Scope.EVENT
         ]
         done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        retention.reopen_profiles(tx, by.project.id, [each.received_ms for each in done])
         return [*(held for held, _ in events), *done]
 
     def _checked(
