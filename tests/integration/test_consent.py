@@ -243,7 +243,7 @@ def test_a_signal_for_a_purpose_refuses_that_and_leaves_evidence_of_the_rest(gat
     assert _kept(gate) == ["i1", "s1", "s3"]
     clicks = {each["properties"]["$insert_id"]: each["properties"].get("gclid") for each in gate.exported()}
     assert clicks == {"i1": "kept", "s1": None, "s3": None}
-    assert "gone" not in repr(gate.profiles())
+    assert "gone" not in repr(gate.rows("SELECT properties FROM profile"))
     assert _refused(gate)["reasons"] == {"gpc_signal": 1}
     assert _refused(gate)["signals_of_unknown_ids"] == {"gpc": 1}
     assert [(each["signal"], each["n"]) for each in _standing(gate, "ada")["signals"][0]] == [("gpc", 3)]
@@ -252,7 +252,7 @@ def test_a_signal_for_a_purpose_refuses_that_and_leaves_evidence_of_the_rest(gat
     # What the person refused is heard of a profile as well, without any signal.
     _choose(gate, "/v1/opt-outs", "ada", purposes=["sale"])
     gate.client.post("/engage", json=[{"$token": gate.token, "$distinct_id": "ada", "$set": {"gclid": "gone", "n": 1}}])
-    assert "gone" not in repr(gate.profiles())
+    assert "gone" not in repr(gate.rows("SELECT properties FROM profile"))
 
 
 @pytest.mark.parametrize("value", ["0", "", "true", "11", "unspecified"])
