@@ -245,9 +245,8 @@ class Quarantine:
     def _release_page(self, tx: Connection, by: Principal, page: list[Held], outcome: Outcome) -> None:
         keys = self._keyring.of(tx, by.project.id)
         policy = self._rulebook.active(tx, by.project.id)
-        part, passed, now = Outcome(), [], self._clock()
+        part, passed, now, rules = Outcome(), [], self._clock(), expiries(policy.written, policy.gate)
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
-        rules = expiries(policy.written, policy.gate)
         for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
