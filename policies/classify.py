@@ -84,6 +84,11 @@ class Governing:
     reason: Reason
     events: EventPatterns | None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the rule leaves every value alone, whatever the person or the request refuses."""
+        return self.rule.action.kind is ActionKind.KEEP and not self.rule.purposes
+
 
 @dataclass(slots=True, eq=False)
 class Place:
@@ -109,7 +114,7 @@ class Place:
     @property
     def is_left_alone(self) -> bool:
         """Whether no rule changes what stands here, and its name gives nothing away that its form would not."""
-        return not self.telling and (self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP)
+        return not self.telling and (self.governing is None or self.governing.keeps)
 
     @property
     def meaning(self) -> str:
@@ -286,7 +291,7 @@ class Classifier:
             return Part.SCANNED
         if governing is None:
             return self._unknown
-        return Part.SCANNED if governing.rule.action.kind is ActionKind.KEEP else Part.TOUCHED
+        return Part.SCANNED if governing.keeps else Part.TOUCHED
 
     def candidates(self, path: str, scope: Scope, words: str = "") -> tuple[Governing, ...]:
         """Every rule with a pattern that names ``path`` in records of this scope, in order of precedence, whatever the

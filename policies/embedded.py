@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -81,7 +82,7 @@ def parsed_text(text: str) -> Parsed | None:
     return parsed
 
 
-def governed_part(classifier: Classifier, place: Place, text: str) -> Governing | None:
+def governed_part(classifier: Classifier, place: Place, text: str, leaves_alone: Callable[[Place], bool]) -> Governing | None:
     """The first rule that changes what stands under one of the names in a text which begins like JSON and does not
     parse: one that was cut, that something follows, that a program printed. Raises Unreadable."""
     outer = [place]
@@ -92,7 +93,7 @@ def governed_part(classifier: Classifier, place: Place, text: str) -> Governing 
         name = _ESCAPE.sub(lambda escape: chr(int(escape.group(1), 16)), name) if "\\" in name else name
         for parent in tuple(outer):
             below = classifier.place(parent, name)
-            if not below.is_left_alone:
+            if not leaves_alone(below):
                 return below.governing
             if opens and below not in outer and len(outer) <= _MAX_OUTER:
                 outer.append(below)

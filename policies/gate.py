@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from policies.classify import IDENTITY_EVENTS, Classifier, EventPatterns, Place
-from policies.consent import ConsentTerms
+from policies.consent import CONSENT
 from policies.context import CheckContext
 from policies.filters import CompiledFilter
 from policies.geolocate import looked_up
@@ -82,15 +82,13 @@ class Gate:
 
     __slots__ = ("_consent", "_events", "_ladder", "_shapes", "_terms", "_views", "digest", "name")
 
-    def __init__(
-        self, name: str, digest: str, terms: Terms, events: EventTerms, consent: ConsentTerms, ladder: Geolocation
-    ) -> None:
+    def __init__(self, name: str, digest: str, terms: Terms, events: EventTerms, ladder: Geolocation) -> None:
         """Take the compiled parts."""
         self.name = name
         self.digest = digest
         self._terms = terms
         self._events = events
-        self._consent = consent
+        self._consent = terms.consent
         self._ladder = ladder
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
         self._shapes: dict[Place, Shapes] = {}
@@ -113,7 +111,8 @@ class Gate:
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
-        unaffected. What passes untouched is the record's own mapping, not a copy: do not change it."""
+        unaffected. A signal that refuses some purposes is remarked on what passes. What passes untouched is the
+        record's own mapping, not a copy: do not change it."""
         decisions = [_FAILED] * len(records)
         ready: list[_Ready] = []
         values: list[Sequence[Any]] = []
@@ -125,7 +124,7 @@ class Gate:
                 if careful or record.state is not SubjectState.ACTIVE or record.refused_purposes:
                     refused = self._consent.refusal(record, context.signals)
                     if refused is not None:
-                        decisions[at] = _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
+                        decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
                         continue
                 view = views[record.scope].get(record.name) or self._view(record.scope, record.name)
                 properties = record.properties
@@ -163,7 +162,7 @@ class Gate:
             suspected = self._suspects(ready, values)
         except Exception:
             suspected = None  # Then each record is judged by itself, value by value.
-        placed = self._ladder is not Geolocation.OFF and context.places is not None
+        more = bool(context.signals) or (self._ladder is not Geolocation.OFF and context.places is not None)
         for index, each in enumerate(ready):
             at, record, view, plan, doubtful, names = each
             if suspected is None:
@@ -171,7 +170,7 @@ class Gate:
             elif index in suspected:
                 worth = [names[value] for value in suspected[index]]
                 decisions[at] = self._decided(each, None, context, worth)
-            elif doubtful or plan.walked or view.special or placed:
+            elif doubtful or plan.walked or view.special or more:
                 decisions[at] = self._decided(each, None, context)
             else:
                 decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
@@ -227,7 +226,7 @@ class Gate:
                 decision = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decision = self._walked(record, context, view, keys)
-            return self._located(record, context, decision)
+            return self._heard(context, self._located(record, context, decision))
         except Refused as refused:
             return _dropped(refused.remark)
         except Exception:
@@ -261,6 +260,11 @@ class Gate:
         if fallback is Fallback.QUARANTINE:
             walk.quarantined = True
             walk.remarks.append(_UNKNOWN_HELD)
+
+    def _heard(self, context: CheckContext, decision: Decision) -> Decision:
+        """The decision with the remark that a signal was heard, which refuses some purposes and not this record."""
+        heard = self._consent.heard(context.signals) if context.signals else ()
+        return msgspec.structs.replace(decision, remarks=(*heard, *decision.remarks)) if heard else decision
 
     def _located(self, record: Record, context: CheckContext, decision: Decision) -> Decision:
         """The decision with the place of the sender's address, as far as the ladder goes (wire section 11)."""

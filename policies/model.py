@@ -146,7 +146,8 @@ class Rule:
 
     ``properties`` are names, globs or dotted paths; ``events`` are globs, empty for every event;
     ``category`` is a fideslang key; ``scan`` False exempts a kept property from the detectors;
-    ``classified`` marks values that readers without the permission must not see.
+    ``classified`` marks values that readers without the permission must not see; ``purposes`` are the only ones that the
+    properties serve: they are removed where all of these are refused. Empty: they serve none that could be refused.
     """
 
     id: str
@@ -159,6 +160,7 @@ class Rule:
     classified: bool = False
     scan: bool = True
     why: str = ""
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,16 +225,18 @@ class DropFilter:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """A purpose of processing that people can refuse by itself, and the events (globs) that serve it."""
+    """A purpose of processing that people can refuse by itself, the events (globs) that serve it, and the browser signals
+    that refuse it for the request that carries them."""
 
     name: str
-    events: tuple[str, ...]
+    events: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Whose data may enter: the default for people who said nothing, the browser signals that count as a refusal,
-    and the purposes that can be refused one by one. An event that serves none of them needs no purpose."""
+    """Whose data may enter: the default for people who said nothing, the browser signals that refuse the whole record, and
+    the purposes that can be refused one by one. An event that serves none of them needs no purpose."""
 
     default: Consented = Consented.OPTED_IN
     signals: tuple[Signal, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.classify import Classifier, Place
+from policies.consent import ConsentTerms
 from policies.detect import Scanner
 from policies.model import DetectorTerms, Unknown
 from policies.shapes import SCALARS
@@ -32,6 +33,7 @@ class Terms:
     detectors: Mapping[Detector, DetectorTerms]
     unknown_properties: Unknown
     region: str
+    consent: ConsentTerms
 
 
 def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:

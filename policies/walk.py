@@ -44,11 +44,13 @@ class Refused(Exception):
 class Walk:
     """One record under examination. Collects remarks and whether the record must be held."""
 
-    __slots__ = ("_craft", "_exposed", "_names", "_spread", "_terms", "gravest", "quarantined", "remarks")
+    __slots__ = ("_craft", "_exposed", "_names", "_record", "_signals", "_spread", "_terms", "gravest", "quarantined", "remarks")
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
+        self._record = record
+        self._signals = context.signals
         self._craft = Transformer(context, record, terms.region)
         self._exposed = context.identifiers == "exposed" or record.scope is not Scope.EVENT
         self._names = 0  # Suspicious ones, of which a record may have ``MAX_NAMES``.
@@ -178,7 +180,7 @@ class Walk:
         """What is left of a value: first its rule, then its parts or its text."""
         entry = place.governing
         if entry is not None:
-            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT):
+            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT) or self._withheld(entry) is not None:
                 return self._removed(entry, path)
             known = True
         if type(value) in SCALARS:
@@ -287,7 +289,7 @@ class Walk:
     def _unreadable(self, place: Place, value: str, text: str, path: str) -> Any:
         """A text like JSON that does not parse: where what stands under a name in it ends, nobody can say."""
         try:
-            entry = governed_part(self._terms.classifier, place, text)
+            entry = governed_part(self._terms.classifier, place, text, self._leaves_alone)
         except Unreadable:
             return self._drop("gate", path, Reason.INVALID_TYPE)
         return self._removed(entry, path) if entry is not None else self._scrubbed(value, path, place.meaning)
@@ -344,8 +346,21 @@ class Walk:
         """The value is removed whole, whatever else its rule might leave of it. Raises Refused."""
         if entry.rule.action.kind is ActionKind.DROP_EVENT:
             raise Refused(Remark(entry.rule.id, path, ActionKind.DROP_EVENT, entry.reason))
-        self.quarantined = self.quarantined or entry.rule.action.kind is ActionKind.QUARANTINE
-        return self._drop(entry.rule.id, path, entry.reason)
+        withheld = self._withheld(entry)
+        if withheld is None and entry.rule.action.kind is ActionKind.QUARANTINE:
+            self.quarantined = True
+        return self._drop(entry.rule.id, path, withheld or entry.reason)
+
+    def _withheld(self, entry: Governing) -> Reason | None:
+        """Why a property may not be kept because all the purposes that it serves are refused, or None."""
+        purposes = entry.rule.purposes
+        return self._terms.consent.purpose_refusal(purposes, self._record, self._signals) if purposes else None
+
+    def _leaves_alone(self, place: Place) -> bool:
+        entry = place.governing
+        if entry is None or place.telling or not entry.rule.purposes:
+            return place.is_left_alone
+        return entry.rule.action.kind is ActionKind.KEEP and self._withheld(entry) is None
 
     def _drop(self, rule: str, path: str, reason: Reason) -> Gone:
         self._remark(rule, path, ActionKind.DROP, reason)

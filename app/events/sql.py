@@ -49,7 +49,7 @@ class SqlEventStore:
             wanted = wanted.where(sa.tuple_(*key) < query.after if query.newest_first else sa.tuple_(*key) > query.after)
         wanted = wanted.order_by(*(each.desc() if query.newest_first else each for each in key)).limit(query.limit)
         withheld = sight.withheld(About.EVENT)
-        with tx.execution_options(yield_per=_FETCH).execute(wanted) as rows:
+        with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
             for row in rows:
                 found = EventRow(*row)
                 yield replace(found, properties=sight.shown(found.properties, About.EVENT)) if withheld else found
@@ -62,7 +62,7 @@ class SqlEventStore:
     def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
         """Profiles in creation order through a server-side cursor."""
         wanted = _chosen(tx, list(profile.columns), sight, About.PROFILE, query.where).where(*_profile_conditions(query))
-        with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq)) as rows:
+        with tx.execute(wanted.order_by(profile.c.seq), execution_options={"yield_per": _FETCH}) as rows:
             for row in rows:
                 yield _seen(row, sight)
 

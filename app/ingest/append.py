@@ -64,7 +64,8 @@ def append_events(
     admitted = linking.admit(tx, keys, judging.known, judging.inherited, ids, judging.refused_claims, now_ms)
     known = admitted.rows
     opted_in = consent.record_opt_ins(tx, project_id, judging.consents.givers, known)
-    tally = Tally(opted_in=opted_in, links=admitted.counts(), seen=judging.seen)
+    honoured = judging.evidence.honoured
+    tally = Tally(opted_in=opted_in, links=admitted.counts(), honoured=honoured, seen=judging.seen)
     _encrypt(tx, keys, policy.gate, context, judging, known)
     placed = zip(judging.accepted, admitted.subjects, admitted.outcomes, strict=True)
     accepted = [each for each in placed if each[0].verdict is not Verdict.DROPPED]

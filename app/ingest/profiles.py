@@ -35,7 +35,7 @@ from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
-from policies.model import Decision, Record, Remark, Scope, SubjectState, Verdict
+from policies.model import NOBODY_REFUSES, Decision, Record, Remark, Scope, SubjectState, Verdict
 
 PROFILES_AT_ONCE = 50
 """So many stored profiles are in memory at a time."""
@@ -115,6 +115,7 @@ def update_profiles(
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
     judging.evidence.keep(tx, project_id, now_ms)
+    tally.honoured = judging.evidence.honoured
     judging.known |= register.enrol(
         tx, keys, {each.name for each in accepted} - judging.known.keys(), now_ms, inherited=judging.inherited
     )
@@ -223,9 +224,9 @@ class _Judging:
     def _record(self, update: Update, operation: str, operand: Any) -> Record:
         name = _identifier(update)
         row = self.known.get(name) or self.inherited.get(name)
-        state = state_of([row] if row else [])
+        state, refused = state_of([row] if row else []), row.refused if row else NOBODY_REFUSES
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
-        return Record(self._scope, operation, values, state, update.time_ms)
+        return Record(self._scope, operation, values, state, update.time_ms, refused)
 
     def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""

@@ -21,7 +21,7 @@ from app.errors import NotFound
 from app.events.placement import EventStores
 from app.identity import fence, keyed, signals
 from app.identity.derive import VERBS as HEEDED
-from app.ingest import append, consent, judging, profiles
+from app.ingest import append, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
 from app.ingest.lanes import Lane
@@ -255,7 +255,7 @@ class Ingest:
         return append.refusals(tx, project_id, from_day, to_day)
 
     def signals_of_unknown_ids(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
-        """How many records of ids that nobody knew were refused for a browser's signal; days as above."""
+        """In how many records of ids that nobody knew a browser's signal was honoured; days as above."""
         return signals.of_unknown_ids(tx, project_id, from_day, to_day)
 
     def _context(
@@ -276,9 +276,9 @@ class Ingest:
         facts = {"policy_version": str(version)}
         entry = Entry(action, project_id, actor, self._clock(), counts=part.counts(), facts=facts)
         self._audit.stage(tx, entry)
-        heeded = {reason: part.refused[reason] for reason in consent.SIGNALS if part.refused[reason]}
-        if heeded:
-            self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=heeded))
+        if part.honoured:
+            counts = dict(part.honoured)
+            self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=counts))
 
 
 def _heeds(project: Project, event: Event, tally: Tally) -> bool:

@@ -14,7 +14,8 @@ class Tally:
     """Counts of one batch. `valid` is what the sender is told; what policy refuses is valid and not stored.
 
     `opted_in` are people whose first consent came with the batch; `withdrawn` are held updates that a `$delete` took along;
-    `seen` is what the dictionary learns from one project's part.
+    `seen` is what the dictionary learns from one project's part; `honoured` counts records by the
+    browser's signal that was heeded in them, whether or not it refused the whole record.
     `links` are claims that two ids are one person, by `app.identity.linking.Outcome`.
     """
 
@@ -26,6 +27,7 @@ class Tally:
     withdrawn: int = 0
     links: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    honoured: Counter[str] = field(default_factory=Counter)
     failures: list[FailedRecord] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
 

@@ -30,12 +30,13 @@ from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
-from app.quarantine import holding
+from app.quarantine import holding, lapse
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
+from policies.retention import expiries
 
 MOST_AT_ONCE = 5_000
 _PAGE = 500
@@ -244,12 +245,14 @@ class Quarantine:
     def _release_page(self, tx: Connection, by: Principal, page: list[Held], outcome: Outcome) -> None:
         keys = self._keyring.of(tx, by.project.id)
         policy = self._rulebook.active(tx, by.project.id)
-        part, passed, now = Outcome(), [], self._clock()
+        part, passed, now, rules = Outcome(), [], self._clock(), expiries(policy.written, policy.gate)
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
         for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
+            elif lapse.lapsed(rules, held, now):
+                part.refused[lapse.RETENTION_OVER] += 1
             elif unseen and held.held_by:
                 holding.hold_again(tx, keys, held, holding.holds(decision.remarks), policy.version)
                 part.held_again += 1
@@ -288,6 +291,7 @@ class Quarantine:
             if held.scope is not Scope.EVENT
         ]
         done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        retention.reopen_profiles(tx, by.project.id, [each.received_ms for each in done])
         return [*(held for held, _ in events), *done]
 
     def _checked(
@@ -345,9 +349,7 @@ def _record(held: Held, properties: Mapping[str, Any], people: Mapping[int, Row]
     named = [people[uid] for uid in held.uids if uid in people]
     if held.stray is not None and held.stray in strays:
         named.append(strays[held.stray])
-    # A change to a profile serves no purpose that could be refused by itself.
-    mine = named if held.scope is Scope.EVENT else ()
-    refused = NOBODY_REFUSES.union(*(each.refused for each in mine))
+    refused = NOBODY_REFUSES.union(*(each.refused for each in named))
     return Record(held.scope, held.name, properties, _state(held, named, people), held.time_ms, refused)
 
 

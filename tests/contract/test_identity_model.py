@@ -99,6 +99,7 @@ class Identities(RuleBasedStateMachine):
             self.project.id,
             self.keys,
             self.policy,
+            services.lexicon.entrance(self.tx, self.project.id),
             services.stores.of(None),
             services.quarantine,
             services.ingest._counting,
@@ -182,7 +183,9 @@ class Identities(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         type(self).steps += 1
-        rows = list(self.home.services.stores.of(None).scan(self.tx, self.project.id, EventQuery()))
+        services = self.home.services
+        sight = services.sights.internal(self.tx, self.project)
+        rows = list(services.stores.of(None).scan(self.tx, sight, EventQuery()))
         revealed = register.reveal(self.tx, self.keys, {row.uid for row in rows})
         shown = {str(row.time_ms): revealed[row.uid] for row in rows if row.uid in revealed}
         # Which of two spellings of one key is kept, when both are new in one event, is nobody's promise.

@@ -85,6 +85,10 @@ TABLE = [
      "events: {drop: [{id: f, where: [{property: x, is: 1}]},\n  {id: g, where: [{property: x, is: 2}, {property: y, is: 1}]}]}\n"),
     ("purpose-without-events", "unknown_events: drop\nevents: {allow: [A]}\nconsent: {purposes: [{id: ads, events: [B]}]}\n", 4, False,
      "unknown_events: drop\nevents: {allow: [A]}\nconsent: {purposes: [{id: ads, events: ['*']}]}\n"),
+    ("purpose-without-events", "consent: {purposes: [{id: ads}]}\n", 2, False, "consent: {purposes: [{id: ads}]}\n" + RULES
+     + rule("a", "x", "hash", ", purposes: ads")),
+    ("signal-never-heard", "consent: {signals: [gpc], purposes: [{id: ads, events: A, signals: [gpc]}]}\n", 2, False,
+     "consent: {signals: [dnt], purposes: [{id: ads, events: A, signals: [gpc]}]}\n"),
     ("retention-without-rule", "retention: [{id: r, category: user.social, days: 3}]\n", 2, False,
      "retention: [{id: r, category: user.contact, days: 3}]\n"),
     ("no-cases", RULES + rule("a", "x"), 1, False, RULES + rule("a", "x", "keep")),

@@ -26,7 +26,7 @@ from policies.context import CheckContext
 from policies.detect import Scanner
 from policies.geolocate import Whereabouts
 from policies.load import load
-from policies.model import Record, Scope, SubjectState, Verdict
+from policies.model import Record, Scope, Signal, SubjectState, Verdict
 from policies.pseudonym import PseudonymKey
 
 HOT = ("gate", "shapes", "classify", "walk", "embedded", "transform", "filters", "consent")
@@ -38,7 +38,7 @@ policy: probe
 geolocation: city
 unknown_properties: {otherwise: allow, restricted: quarantine}
 unknown_events: {otherwise: allow, restricted: quarantine}
-consent: {purposes: [{id: ads, events: ["Ad *"]}], signals: [gpc]}
+consent: {purposes: [{id: ads, events: ["Ad *"], signals: [dnt]}], signals: [gpc]}
 events:
   drop:
     - {id: never, events: ["*"], where: [{property: internal, is: true}]}
@@ -53,6 +53,7 @@ rules:
   - {id: dropped, properties: [dropped], category: user.contact, sensitivity: confidential, action: drop}
   - {id: cut, properties: [cut], category: user.contact, sensitivity: confidential, action: {truncate: {length: 4}}}
   - {id: redacted, properties: [redacted], category: user.contact.email, sensitivity: confidential, action: redact}
+  - {id: campaign, properties: [campaign], category: user.behavior, sensitivity: internal, action: keep, purposes: ads}
   - {id: checkout, properties: [basket], scope: event, events: ["Checkout*"], category: user.contact, sensitivity: confidential, action: drop}
 """
 PROPERTIES: dict[str, Any] = {
@@ -70,6 +71,7 @@ PROPERTIES: dict[str, Any] = {
     "cut": [19, "born", SECRET],
     "dropped": SECRET,
     "basket": SECRET,
+    "campaign": SECRET,
     "number": 4929381332664295,
     "note": f"write to {SECRET}@example.com",
     "json": f'{{"dropped": "{SECRET}", "a": 1}}',
@@ -92,7 +94,7 @@ class Probe:
         self.gate = compile_policy(load(POLICY))
         self.context = CheckContext(
             PseudonymKey(2, bytes(32)), identifiers="exposed", bridge=(PseudonymKey(1, bytes(range(32))),), tokens=TokenKey(1, bytes(32)),
-            ip="203.0.113.9", places=lambda _: Whereabouts("FR", "Rhône", "Lyon"),
+            ip="203.0.113.9", signals=frozenset({Signal.DNT}), places=lambda _: Whereabouts("FR", "Rhône", "Lyon"),
         )  # fmt: skip
         self.target = Record(
             Scope.EVENT, f"Checkout {SECRET}@example.com", PROPERTIES, SubjectState.OPTED_IN, 1_795_450_828_000,
