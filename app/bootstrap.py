@@ -33,6 +33,7 @@ from app.settings import Settings
 from app.subjects.choices import Choices
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
+from app.upstream.service import Upstreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Services:
     query: Query
     subjects: Subjects
     choices: Choices
+    upstreams: Upstreams
     metrics: Metrics
 
     def close(self) -> None:
@@ -115,6 +117,7 @@ def bootstrap(
         places=places,
         query=Query(database, keyring, stores, audit, clock),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        upstreams=Upstreams(database, keyring, audit, clock),
         choices=Choices(database, keyring, rulebook, audit, clock),
         metrics=metrics,
     )

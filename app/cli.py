@@ -15,6 +15,7 @@ from app.audit import verify
 from app.bootstrap import bootstrap
 from app.cli_keys import keys
 from app.cli_policy import policy
+from app.cli_upstream import upstream
 from app.database import Database, migrate
 from app.embedded import plan_queue
 from app.errors import PortcullisError, Unavailable
@@ -22,6 +23,7 @@ from app.keys.master import load_master_key
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
+from app.upstream.service import Account
 from policies import library
 
 _ACTOR = "cli"
@@ -196,16 +198,20 @@ def project() -> None:
     show_default=True,
     help="A policy that ships.",
 )
-@click.option("--region", default="default", show_default=True, help="Where the project's data lives.")
+@click.option("--region", default="default", show_default=True, help="Where the project's data lives, for good.")
+@click.option("--token", help="The token that its senders use already, if this stands before another collector.")
 @click.pass_obj
-def project_create(settings: Settings, name: str, policy: str, region: str) -> None:
+def project_create(settings: Settings, name: str, policy: str, region: str, token: str | None) -> None:
     """Create a project with a shipped policy in force. Prints its id and token."""
     services = bootstrap(settings)
     with services.database.write() as tx:
-        made = services.access.create_project(tx, name, actor=_ACTOR, region=region)
+        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, token=token)
         version = services.rulebook.add(tx, made.id, library.text(policy), author=_ACTOR)
         services.rulebook.activate(tx, made.id, version.version, actor=_ACTOR)
     click.echo(f"project_id={made.id}\nproject_token={made.token}")
+    if settings.upstream:
+        services.upstreams.choose(made.id, settings.upstream, Account(made.token), settings.upstream_region, actor=_ACTOR)
+        click.echo("forwards to UPSTREAM_MIXPANEL; see `portcullis upstream status`")
 
 
 @project.command(name="list")
@@ -266,6 +272,7 @@ cli.add_command(policy)
 
 
 cli.add_command(keys)
+cli.add_command(upstream)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)

@@ -26,6 +26,7 @@ class Settings:
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
+    `upstream` is the collector that new projects forward to, None for none; `upstream_region` where that keeps data.
     `trusted_proxies` is how many proxies in front of the web process append to X-Forwarded-For; 0 trusts none.
     """
 
@@ -45,6 +46,8 @@ class Settings:
     geoip_db: Path | None
     trusted_proxies: int
     quarantine_days: int
+    upstream: str | None
+    upstream_region: str | None
     embedded: bool
 
     @classmethod
@@ -72,6 +75,8 @@ class Settings:
             trusted_proxies=_integer(env, "PORTCULLIS_TRUSTED_PROXIES", 0, 0, 16),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
+            upstream=env.get("UPSTREAM_MIXPANEL") or None,
+            upstream_region=env.get("UPSTREAM_REGION") or None,
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )
 

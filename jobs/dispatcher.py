@@ -18,11 +18,13 @@ from app.doorbell import RUN_SIMULATION
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
-from jobs import cleanup, retention, runtime, simulate, steps
+from app.upstream.speaking import Speaker
+from jobs import cleanup, forward, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
 _SWEEP_EVERY_S = 60.0
+_FORWARD_EVERY_S = 1.0
 # Half a minute and five: what starts to carry personal data must be known within five minutes.
 _LOOK_EVERY = 60
 _LOOK_LONG_EVERY = 600
@@ -50,9 +52,12 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
-    """Rounds until `stop` is set. Retention has a thread of its own: it may take long, and rings for nobody."""
+    """Rounds until `stop` is set. Retention and forwarding have threads of their own: they may take long, and ring for
+    nobody."""
     sweeping = threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True)
     sweeping.start()
+    forwarding = threading.Thread(target=_forward, args=(services, stop), name="forward", daemon=True)
+    forwarding.start()
     rounds = 0
     while not stop.is_set():
         with _logged("dispatcher"):
@@ -65,6 +70,7 @@ def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) ->
         rounds += 1
         stop.wait(pause_s)
     sweeping.join()
+    forwarding.join()
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:
@@ -72,6 +78,14 @@ def _sweep(services: Services, stop: threading.Event) -> None:
         with _logged("retention"):
             retention.run_due(services, stop.is_set)
         stop.wait(_SWEEP_EVERY_S)
+
+
+def _forward(services: Services, stop: threading.Event) -> None:
+    speaker = Speaker()
+    while not stop.is_set():
+        with _logged("forward"):
+            forward.run_due(services, stop.is_set, speaker)
+        stop.wait(_FORWARD_EVERY_S)
 
 
 @contextmanager

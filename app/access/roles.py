@@ -24,6 +24,8 @@ class Permission(StrEnum):
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
+    UPSTREAM_READ = "upstream:read"
+    UPSTREAM_WRITE = "upstream:write"
     # No route asks for this one: whoever holds it is shown values under `encrypt` in clear where events are read.
     VALUES_DECRYPT = "values:decrypt"
 
@@ -55,8 +57,11 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_OBSERVE,
             Permission.QUARANTINE_READ,
             Permission.QUARANTINE_DECIDE,
+            Permission.UPSTREAM_READ,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ}),
+    Role.AUDITOR: frozenset(
+        {Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ, Permission.UPSTREAM_READ}
+    ),
     Role.ADMIN: frozenset(Permission),
 }

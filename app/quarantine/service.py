@@ -33,6 +33,7 @@ from app.quarantine import holding
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
 from app.rulebook.service import ActivePolicy, Rulebook
+from app.upstream import outbox
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
 MOST_AT_ONCE = 5_000
@@ -237,7 +238,9 @@ class Quarantine:
                 part.held_again += 1
             else:
                 passed.append((held, decision))
-        self._stores.of(by.project.store_url).append(tx, by.project.id, [_row(*each, policy.version) for each in passed])
+        rows = [_row(*each, policy.version) for each in passed]
+        self._stores.of(by.project.store_url).append(tx, by.project.id, rows)
+        outbox.post_events(tx, by.project.id, rows, now)
         if passed and policy.written.retention:
             retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in passed), now)
         owners = [(people[held.uid].person, decision.bridges) for held, decision in passed if held.uid]
