@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8080
 export PORT
 
-.PHONY: help run demo test lint unit fault mutants bench eval lock clean bypass
+.PHONY: help run demo test lint unit fault mutants bench eval lock clean bypass identity
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench  speed, as ratios measured in one run"
 	@echo "make eval   precision and recall of the detectors on a labelled corpus, and their speed"
 	@echo "make bypass tens of thousands of mutants over every policy, and inputs made to be slow"
+	@echo "make identity  a hundred thousand steps of the identity model (half an hour)"
 	@echo "make lock   renew the lock files from pyproject.toml"
 
 run: .venv/.run
@@ -48,12 +49,18 @@ mutants: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.check
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.register
 
 eval: .venv/.dev
 	$(BIN)/python -m benchmarks.evaluate
 
 bypass: .venv/.dev
 	$(BIN)/python -m benchmarks.bypass
+
+# Runs of up to 50 steps; about 40 of them are taken on average, and a quarter as many runs on PostgreSQL.
+identity: .venv/.dev
+	PORTCULLIS_IDENTITY_RUNS=3000 $(BIN)/python -m pytest tests/contract/test_identity_model.py -s
 
 # pip checks the hash of every package; the checkout itself is then linked in without touching them.
 .venv/.run: requirements.lock pyproject.toml | .venv/made

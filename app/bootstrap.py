@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.access.service import Access
@@ -14,23 +15,36 @@ from app.audit.service import AuditLog
 from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
+from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
+from app.identity.service import Identity
+from app.ingest.lanes import Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
 from app.keys.service import Keyring
+from app.lexicon.anomalies import Anomalies
+from app.lexicon.digest import Digests, Means
+from app.lexicon.overview import Overview
+from app.lexicon.published import PublishedSchemas
+from app.lexicon.service import Lexicon
 from app.metrics import Metrics
 from app.observe.counting import Counting
+from app.observe.dropping import DropFilters
 from app.observe.findings import Findings
 from app.observe.simulations import Simulations
 from app.observe.suggestions import Suggestions
 from app.quarantine.service import Quarantine
+from app.query.cohorts import Cohorts
+from app.query.feed import ActivityFeed
 from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.sight.service import Sights
 from app.subjects.choices import Choices
+from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
 from app.upstream.service import Upstreams
@@ -49,6 +63,11 @@ class Services:
     access: Access
     stores: EventStores
     rulebook: Rulebook
+    lexicon: Lexicon
+    overview: Overview
+    schemas: PublishedSchemas
+    anomalies: Anomalies
+    digests: Digests
     promises: Promises
     doorbell: Doorbell
     queue: RequestQueue
@@ -56,16 +75,24 @@ class Services:
     findings: Findings
     simulations: Simulations
     suggestions: Suggestions
+    drop_filters: DropFilters
     ingest: Ingest
     places: Places
+    sights: Sights
     query: Query
+    cohorts: Cohorts
+    feed: ActivityFeed
     subjects: Subjects
     choices: Choices
     upstreams: Upstreams
+    previews: Previews
+    identity: Identity
     metrics: Metrics
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Write what waits in memory, and let go of connections."""
+        with suppress(PortcullisError):
+            self.lexicon.sightings.flush()
         self.database.close()
 
 
@@ -93,9 +120,10 @@ def bootstrap(
     metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
-    queue = RequestQueue(database, clock, settings.job_lease * 1_000)
-    quarantine = Quarantine(database, keyring, stores, rulebook, audit, clock, settings.quarantine_days * 86_400_000)
-    access = Access(master_key, keyring, audit, clock)
+    lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
+    # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
+    sights = Sights(keyring, clock, rules=())
     return Services(
         settings=settings,
         clock=clock,
@@ -103,21 +131,39 @@ def bootstrap(
         keyring=keyring,
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
-        access=access,
+        access=Access(master_key, keyring, audit, clock),
         stores=stores,
         rulebook=rulebook,
+        lexicon=lexicon,
+        overview=Overview(database, lexicon, lambda tx, of: rulebook.active(tx, of).gate.classifier, clock),
+        schemas=PublishedSchemas(database, lexicon, clock),
+        anomalies=Anomalies(database, audit, clock),
+        digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
-        queue=queue,
+        queue=RequestQueue(database, clock, settings.job_lease * 1_000),
         quarantine=quarantine,
-        findings=Findings(database, audit, clock),
+        findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
-        suggestions=Suggestions(database, stores, rulebook, audit, clock),
-        ingest=Ingest(database, keyring, stores, rulebook, quarantine, Counting(), audit, clock, places),
+        suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
+        drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
+        ingest=Ingest(
+            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
+        ),
         places=places,
-        query=Query(database, keyring, stores, audit, clock),
+        sights=sights,
+        query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
+        cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
+        feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
         upstreams=Upstreams(database, keyring, audit, clock),
         choices=Choices(database, keyring, rulebook, audit, clock),
+        previews=Previews(database, keyring, stores, audit, clock),
+        identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _lane(settings: Settings) -> Lane:
+    # Half of the threads stay free for single events, however much is imported in bulk.
+    return Lane(places=max(1, settings.threads // 2))

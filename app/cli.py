@@ -1,4 +1,4 @@
-"""The command line: `portcullis run | serve | worker | dispatcher | migrate | project | credential | policy | keys | audit`."""
+"""The command line: `portcullis run | serve | worker | dispatcher | migrate`, and a group of commands a capability."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
-from app import cli_observe, first_start
+from app import cli_identity, cli_observe, first_start, local_certificate
+from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
 from app.audit import verify
 from app.bootstrap import bootstrap
 from app.cli_keys import keys
+from app.cli_lexicon import lexicon
 from app.cli_policy import policy
 from app.cli_upstream import upstream
 from app.database import Database, migrate
@@ -73,14 +75,17 @@ _NO_SETTINGS = ("audit",)
 
 
 @cli.command()
+@click.option("--tls", is_flag=True, help="Speak https, with a certificate made for this machine and kept in the data folder.")
 @click.pass_obj
-def run(settings: Settings) -> None:
+def run(settings: Settings, tls: bool) -> None:
     """Start everything on this machine, in one data folder.
 
     Web, dispatcher and worker, with SQLite and an embedded queue unless DATABASE_URL and REDIS_URL say otherwise.
     """
     os.umask(0o077)
     first_start.make_data_folder(settings)
+    if tls and settings.tls_certificate is None:
+        settings = _with_certificate(settings)
     with PidLock(settings.data_dir):
         ensure_port_free(settings.host, settings.port, patience=3.0)
         load_master_key(settings)
@@ -98,6 +103,13 @@ def run(settings: Settings) -> None:
             ChildSpec("web", _command("serve"), env, ready=listening(settings.host, settings.port)),
         ]
         sys.exit(supervise(children, on_ready=lambda: _welcome(settings, credentials)))
+
+
+def _with_certificate(settings: Settings) -> Settings:
+    """The settings with a certificate of this machine's own; the processes that are started find it in the environment."""
+    certificate, key = local_certificate.ensure(settings.data_dir, settings.host)
+    os.environ |= {"PORTCULLIS_TLS_CERTIFICATE": str(certificate), "PORTCULLIS_TLS_KEY": str(key)}
+    return Settings.from_env()
 
 
 def _command(name: str) -> tuple[str, ...]:
@@ -122,6 +134,19 @@ Try next, in another terminal:
 Stop with Ctrl-C. Everything is kept in {settings.data_dir}.
 """
     )
+    if settings.tls_certificate is not None:
+        click.echo(_TRUST.format(path=settings.tls_certificate, print=local_certificate.fingerprint(settings.tls_certificate)))
+
+
+_TRUST = """\
+It speaks https with {path}
+  SHA-256 {print}
+A client that does not know the certificate is to be told of it:
+  python (requests)      export REQUESTS_CA_BUNDLE={path}
+  python (urllib), curl  export SSL_CERT_FILE={path}      curl --cacert {path} …
+  node                   export NODE_EXTRA_CA_CERTS={path}
+  a browser              open the address once, compare the fingerprint, and accept
+"""
 
 
 def _token(credentials: Path, role: str) -> str:
@@ -133,10 +158,12 @@ def _token(credentials: Path, role: str) -> str:
 @click.pass_obj
 def serve(settings: Settings) -> None:
     """Serve HTTP on HOST and PORT, in the foreground."""
+    from app.ingest.lanes import WAITING_ROOM  # noqa: PLC0415 - as the next line
     from app.web_server import serve as serve_http  # noqa: PLC0415 - the other commands must not load a web server
 
     _refuse_unsafe(settings)
-    serve_http(settings.host, settings.port, settings.threads)
+    tls = (settings.tls_certificate, settings.tls_key) if settings.tls_certificate and settings.tls_key else None
+    serve_http(settings.host, settings.port, settings.threads + WAITING_ROOM, tls=tls)
 
 
 @cli.command()
@@ -200,12 +227,19 @@ def project() -> None:
 )
 @click.option("--region", default="default", show_default=True, help="Where the project's data lives, for good.")
 @click.option("--token", help="The token that its senders use already, if this stands before another collector.")
+@click.option(
+    "--identity",
+    type=click.Choice([mode.value for mode in IdentityMode]),
+    default=IdentityMode.SIMPLIFIED.value,
+    show_default=True,
+    help="How ids become people: docs/identity.md.",
+)
 @click.pass_obj
-def project_create(settings: Settings, name: str, policy: str, region: str, token: str | None) -> None:
+def project_create(settings: Settings, name: str, policy: str, region: str, token: str | None, identity: str) -> None:
     """Create a project with a shipped policy in force. Prints its id and token."""
-    services = bootstrap(settings)
+    services, mode = bootstrap(settings), IdentityMode(identity)
     with services.database.write() as tx:
-        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, token=token)
+        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, identity=mode, token=token)
         version = services.rulebook.add(tx, made.id, library.text(policy), author=_ACTOR)
         services.rulebook.activate(tx, made.id, version.version, actor=_ACTOR)
     click.echo(f"project_id={made.id}\nproject_token={made.token}")
@@ -217,11 +251,15 @@ def project_create(settings: Settings, name: str, policy: str, region: str, toke
 @project.command(name="list")
 @click.pass_obj
 def project_list(settings: Settings) -> None:
-    """Every project: its id, name and region."""
+    """Every project: its id, name, region and identity mode."""
     services = bootstrap(settings)
     with services.database.read() as tx:
         for each in all_projects(tx):
-            click.echo(f"{each.id}\t{each.name}\t{each.region}")
+            click.echo(f"{each.id}\t{each.name}\t{each.region}\t{each.identity}")
+
+
+project.add_command(cli_identity.identity)
+cli.add_command(cli_identity.request)
 
 
 @cli.group()
@@ -266,6 +304,7 @@ def credential_revoke(settings: Settings, principal_id: str) -> None:
 policy.add_command(cli_observe.simulate)
 policy.add_command(cli_observe.suggest)
 cli.add_command(policy)
+cli.add_command(lexicon)
 
 
 # --- keys and audit --------------------------------------------------------------------------------------------------

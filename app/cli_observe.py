@@ -44,6 +44,8 @@ def suggest(settings: Settings, project_id: int, events: int) -> None:
         project = project_by_id(tx, project_id)
     found = services.suggestions.of(project, events, actor=_ACTOR)
     click.echo(f"# {found.records} records looked at; properties that policy version {found.version} does not name")
+    if not found.complete:
+        click.echo("# incomplete: the time for one look was up before all of them were read; ask for fewer events")
     for each in found.suggestions:
         hits = ", ".join(f"{name} {n}" for name, n in each.hits.items()) or "no detector hit"
         # repr, so that no name of a property ends the comment.

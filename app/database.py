@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError as PoolTimeout
 
 from app.errors import PortcullisError, StartupRefused, Unavailable
+from app.where.values import SQL_FUNCTIONS
 
 metadata = sa.MetaData(
     naming_convention={
@@ -51,6 +52,22 @@ class Holds(StrEnum):
 def column(name: str, kind: Any, *constraints: Any, holds: Holds, **options: Any) -> sa.Column[Any]:
     """A column that declares what it holds about people."""
     return sa.Column(name, kind, *constraints, info={"holds": holds}, **options)
+
+
+def work_columns() -> tuple[sa.Column[Any], ...]:
+    """What makes a row its own outbox: when it is due, who may work on it until when, and how that went.
+
+    `fence` rises with every claim, so that whoever lost the lease can change nothing. Times are Unix milliseconds.
+    """
+    return (
+        column("started_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("next_due_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+        column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("fence", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("attempts", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("error_code", sa.Text, holds=Holds.NOT_PERSONAL),
+    )
 
 
 class DatabaseFault(PortcullisError):
@@ -173,6 +190,8 @@ def _engine(url: str, pool_size: int) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy says BEGIN; the driver must not.
     _enter_wal(connection)
+    for name, arguments, function in SQL_FUNCTIONS:
+        connection.create_function(name, arguments, function, deterministic=True)
     for pragma in (
         "synchronous=FULL",
         "secure_delete=ON",

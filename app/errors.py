@@ -9,6 +9,8 @@
     ├── NotFound                  no such thing, or not in this project
     ├── Conflict                  the thing is not in a state that allows the act
     ├── Gone                      it was here and has expired or was destroyed
+    ├── TooManyRequests           more than the allowance; nothing was done, try again later
+    ├── TooBusy                   too much at once; nothing was read, try again later
     ├── Unavailable               a dependency is down; nothing was stored, try again
     └── Integrity                 stored bytes do not decrypt, verify or add up
 
@@ -90,6 +92,23 @@ class Unavailable(PortcullisError):
     def __init__(self, message: str, *, retry_after: int = 5, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after = retry_after
+
+
+class TooManyRequests(PortcullisError):
+    """The caller used up an allowance. Nothing was done; the caller should try again after `retry_after` seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int = 60, field: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message, field=field, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class TooBusy(PortcullisError):
+    """Too much is being asked at once. Nothing was read; the caller should try again after `retry_after` seconds."""
+
+    code = "too_busy"
+    retry_after = 10
 
 
 class Integrity(PortcullisError):

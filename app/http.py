@@ -39,6 +39,8 @@ STATUS: dict[type[errors.PortcullisError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Gone: 410,
+    errors.TooManyRequests: 429,
+    errors.TooBusy: 429,
     errors.Unavailable: 503,
     errors.Integrity: 500,
     errors.StartupRefused: 500,
@@ -229,7 +231,8 @@ def _of_ours(error: errors.PortcullisError) -> Problem:
     if isinstance(error, errors.Unavailable):
         remedy = error.remedy or f"nothing was stored; send it again in {error.retry_after} s"
         return Problem(status_of(error), error.code, error.message, error.field, remedy, error.retry_after)
-    return Problem(status_of(error), error.code, error.message, error.field, error.remedy)
+    wait = error.retry_after if isinstance(error, errors.TooManyRequests | errors.TooBusy) else None
+    return Problem(status_of(error), error.code, error.message, error.field, error.remedy, wait)
 
 
 def _of_policy(error: PolicyError) -> Problem:

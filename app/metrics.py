@@ -17,6 +17,7 @@ from app.database import Database
 from app.errors import PortcullisError
 from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
+from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
 from app.subjects.tables import subject_request
 from app.upstream.tables import outgoing, upstream
@@ -35,8 +36,20 @@ class Metrics:
             ("endpoint", "outcome"),
             registry=self.registry,
         )
+        self.waits = Counter(
+            "portcullis_import_waits",
+            "Bulk imports that found no free place: those that waited for one, and those refused (429).",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.refusals = Counter(
             "portcullis_ingest_refusals", "Records refused by policy, by reason.", ("reason",), registry=self.registry
+        )
+        self.links = Counter(
+            "portcullis_identity_links",
+            "Claims that two ids are one person, by what became of them: linked, or why not.",
+            ("outcome",),
+            registry=self.registry,
         )
         self.closed = Counter(
             "portcullis_fail_closed",
@@ -59,8 +72,18 @@ class Metrics:
         self.lookups = Counter(
             "portcullis_geolocation_lookups", "Addresses looked up for a place, by outcome.", ("outcome",), registry=self.registry
         )
+        self.read = Counter(
+            "portcullis_read_rows",
+            "Events and profiles handed out, by way: export, profiles, feed.",
+            ("way",),
+            registry=self.registry,
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
+
+    def count_read(self, way: str, rows: int) -> None:
+        """Rows that left by one of the ways to read."""
+        self.read.labels(way).inc(rows)
 
 
 class _FromSql(Collector):
@@ -93,6 +116,11 @@ class _FromSql(Collector):
         oldest = GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest.")
         forwarded = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
+        lexicon = GaugeMetricFamily(
+            "portcullis_lexicon",
+            "The dictionaries: names that wait, odd volumes nobody acknowledged, digests that failed.",
+            labels=("what",),
+        )
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -114,9 +142,20 @@ class _FromSql(Collector):
                 _count_parcels(tx, parcels, oldest, forwarded)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
+                for what, condition in _LEXICON.items():
+                    lexicon.add_metric((what,), tx.execute(sa.select(sa.func.count()).where(condition)).scalar_one())
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
-        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings, parcels, oldest, forwarded)
+        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings, lexicon)
+        yield from (parcels, oldest, forwarded)
+
+
+_LEXICON = {
+    "pending": lexicon_entry.c.state == "pending",
+    "anomalies": lexicon_anomaly.c.state == "open",
+    # One attempt is under way; more mean that none arrived.
+    "digests_failing": lexicon_project.c.digest_attempts > 1,
+}
 
 
 def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetricFamily, forwarded: CounterMetricFamily) -> None:

@@ -9,6 +9,7 @@ from app.events import tables as _events
 from app.identity import tables as _identity
 from app.ingest import tables as _ingest
 from app.keys import tables as _keys
+from app.lexicon import tables as _lexicon
 from app.observe import tables as _observe
 from app.quarantine import tables as _quarantine
 from app.query import tables as _query
@@ -18,4 +19,7 @@ from app.upstream import tables as _upstream
 
 __all__ = ["metadata"]
 
-MODULES = (_access, _audit, _events, _identity, _ingest, _keys, _observe, _quarantine, _query, _rulebook, _subjects, _upstream)
+MODULES = (
+    *(_access, _audit, _events, _identity, _ingest, _keys, _lexicon, _observe, _quarantine, _query, _rulebook, _subjects),
+    _upstream,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -10,16 +11,19 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app import compatible_api
 from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
+from app.identity import views as identity
 from app.ingest import check_views as check, views as ingest
+from app.lexicon import views as lexicon, wire_views as schemas
 from app.observe import views as observe
+from app.proxies import behind
 from app.quarantine import views as quarantine
 from app.query import views as query
 from app.rulebook import views as rulebook
@@ -36,25 +40,45 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     built.places.refuse_unusable()
     app = Flask("portcullis", static_folder=None)
     app.extensions["portcullis"] = built
+    # With a slash at the end or without, and never a redirect: a client that follows one loses the body.
+    app.url_map.strict_slashes = False
     app.config.update(_configuration(built))
     app.before_request(_start_clock)
     app.before_request(authorise)
     app.after_request(_finish)
+    app.wsgi_app = _one_slash(app.wsgi_app)  # type: ignore[method-assign]
     if built.settings.trusted_proxies:
-        # Of X-Forwarded-For only what the operator's own proxies appended is believed: a sender can write the rest.
-        app.wsgi_app = ProxyFix(app.wsgi_app, built.settings.trusted_proxies, 0, 0, 0, 0)  # type: ignore[method-assign]
+        app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     api = Api(app)
     app.register_blueprint(ingest.blueprint())
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
-    for capability in (check, rulebook, subjects, custody, audit, quarantine, observe):
+    app.register_blueprint(schemas.blueprint())
+    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
+    api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(_operations())
+    # The library would describe its own errors here, which are never sent.
+    api.spec.components.schemas["Error"] = compatible_api.ERROR
     app.register_blueprint(
         get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Portcullis"}), url_prefix="/docs"
     )
     speak(app, api_dialect)
     return app
+
+
+def _one_slash(wsgi: Any) -> Any:
+    """`//track` is `/track`: SDKs join an address that ends with a slash so, and no sender follows a redirect."""
+
+    def collapse(environ: dict[str, Any], start_response: Any) -> Any:
+        if "//" in environ["PATH_INFO"]:
+            environ["PATH_INFO"] = _SLASHES.sub("/", environ["PATH_INFO"])
+        return wsgi(environ, start_response)
+
+    return collapse
+
+
+_SLASHES = re.compile("/{2,}")
 
 
 def _configuration(built: Services) -> dict[str, Any]:
@@ -66,8 +90,10 @@ def _configuration(built: Services) -> dict[str, Any]:
         "OPENAPI_URL_PREFIX": "/",
         "OPENAPI_JSON_PATH": "openapi.json",
         "API_SPEC_OPTIONS": {
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "components": {"securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")}},
             "security": [{"bearer": []}],
+            # Joined with the paths of the documented API when the file is made.
+            "paths": dict([*compatible_api.paths(), *compatible_api.answers_without_schema()]),
         },
     }
 

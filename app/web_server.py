@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import parent_process
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from granian import Granian
@@ -48,9 +49,10 @@ _PORT_PATIENCE = 3.0
 _STOP_TIMEOUT = 8
 
 
-def serve(host: str, port: int, threads: int, *, target: str = "wsgi:app") -> None:
+def serve(host: str, port: int, threads: int, *, target: str = "wsgi:app", tls: tuple[Path, Path] | None = None) -> None:
     """Serve `target` ("module:attribute") on `host`:`port` until SIGTERM or SIGINT; requests in progress may finish.
 
+    `tls` is a certificate and its key, PEM files; with it only https is spoken (TLS 1.2 or newer), without it only http.
     `threads` requests run at once. Raises `PortTaken` when another program has the port, and `SystemExit` with a
     code other than 0 when the worker dies.
     """
@@ -67,6 +69,8 @@ def serve(host: str, port: int, threads: int, *, target: str = "wsgi:app") -> No
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_HEAD_TIMEOUT_MS, max_buffer_size=_HEAD_BYTES),
         websockets=False,
+        ssl_cert=tls and tls[0],
+        ssl_key=tls and tls[1],
         # At `warning` it would call the number of threads high on every start.
         log_level=LogLevels.error,
         log_access=False,

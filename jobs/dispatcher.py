@@ -19,7 +19,7 @@ from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
 from app.upstream.speaking import Speaker
-from jobs import cleanup, forward, retention, runtime, simulate, steps
+from jobs import cleanup, digest, forward, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
@@ -44,20 +44,25 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
         if not services.doorbell.ring(simulation_id, RUN_SIMULATION):
             simulate.run(services, simulation_id)
     services.audit.sequence()
+    services.identity.fill_forms()
     if clean:
         cleanup.clean(services)
     if look or look_long:
         services.findings.round(long=look_long)
+    if look_long:
+        services.anomalies.round()
     return len(due) + len(simulations)
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
-    """Rounds until `stop` is set. Retention and forwarding have threads of their own: they may take long, and ring for
-    nobody."""
-    sweeping = threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True)
-    sweeping.start()
-    forwarding = threading.Thread(target=_forward, args=(services, stop), name="forward", daemon=True)
-    forwarding.start()
+    """Rounds until `stop` is set. What may take long and rings for nobody has a thread of its own."""
+    aside = [
+        threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True),
+        threading.Thread(target=_tell, args=(services, stop), name="digest", daemon=True),
+        threading.Thread(target=_forward, args=(services, stop), name="forward", daemon=True),
+    ]
+    for each in aside:
+        each.start()
     rounds = 0
     while not stop.is_set():
         with _logged("dispatcher"):
@@ -69,8 +74,8 @@ def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) ->
             )
         rounds += 1
         stop.wait(pause_s)
-    sweeping.join()
-    forwarding.join()
+    for each in aside:
+        each.join()
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:
@@ -86,6 +91,13 @@ def _forward(services: Services, stop: threading.Event) -> None:
         with _logged("forward"):
             forward.run_due(services, stop.is_set, speaker)
         stop.wait(_FORWARD_EVERY_S)
+
+
+def _tell(services: Services, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with _logged("digest"):
+            digest.send_due(services)
+        stop.wait(_SWEEP_EVERY_S)
 
 
 @contextmanager

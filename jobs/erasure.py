@@ -22,6 +22,7 @@ from app.database import Place, data_map
 from app.errors import PortcullisError
 from app.events.port import EventStore
 from app.identity import fence, register as people
+from app.identity.closure import closure_of
 from app.identity.tables import register
 from app.subjects import certificate
 from app.subjects.model import RequestState, Step
@@ -126,28 +127,24 @@ def _delete_again(services: Services, tx: Connection, claim: Claim) -> None:
 
 
 def _reach_everyone(services: Services, claim: Claim) -> int:
-    """Take ids into the request that belong to its people and are not in it. The fence keeps there from being any."""
-    request = claim.request
-    alias = register.alias("member")
-    missed = (
-        sa.select(register.c.uid)
-        .join(alias, sa.and_(alias.c.project_id == register.c.project_id, alias.c.person == register.c.person))
-        .where(
-            alias.c.project_id == request.project_id,
-            alias.c.request_id == request.id,
-            register.c.state.not_in((SubjectState.ERASING.value, SubjectState.ERASED.value)),
-        )
-        .distinct()
-    )
-    with services.database.read() as tx:
-        if tx.execute(missed.limit(1)).first() is None:
-            return 0
-    with services.database.write() as tx:
-        fence.enter_exclusive(tx, request.project_id)
-        services.queue.hold(tx, claim)
-        uids = list(tx.execute(missed).scalars())
-        people.set_state(tx, request.project_id, uids, SubjectState.ERASING, request_id=request.id)
-    return len(uids)
+    """Take ids into the request that mean its people and are not in it. The fence keeps there from being any."""
+    request, reached = claim.request, 0
+    for uids in _pages(services, claim):
+        with services.database.read() as tx:
+            if not _missed(services, tx, request.project_id, uids):
+                continue
+        with services.database.write() as tx:
+            fence.enter_exclusive(tx, request.project_id)
+            services.queue.hold(tx, claim)
+            missed = _missed(services, tx, request.project_id, uids)
+            people.set_state(tx, request.project_id, missed, SubjectState.ERASING, request_id=request.id)
+        reached += len(missed)
+    return reached
+
+
+def _missed(services: Services, tx: Connection, project_id: int, uids: list[int]) -> list[int]:
+    """Living ids in the closure of these, which are being erased."""
+    return closure_of(tx, services.keyring.of(tx, project_id), uids).uids
 
 
 def _entomb_some(services: Services, claim: Claim) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy.engine import Connection
 
@@ -21,11 +20,9 @@ from app.bootstrap import Services
 from app.errors import PortcullisError
 from app.events.port import EventRow
 from app.identity import register
-from app.identity.register import Revealed
 from app.query.render import event_view, open_event, uids_of
 from app.upstream import outbox
-from app.upstream.outbox import Kind, Parcel, Turn
-from app.upstream.service import Collector
+from app.upstream.outbox import Parcel, Turn
 from app.upstream.speaking import NotTaken, Speaker
 from policies.model import SubjectState
 
@@ -35,7 +32,6 @@ _FIRST_WAIT_MS = 2_000
 _LONGEST_WAIT_MS = 300_000
 _SYSTEM = "system"
 _NOBODY = 0
-_OPERATIONS_WITHOUT_UIDS = frozenset({"$delete"})
 
 
 class LostTurn(PortcullisError):
@@ -94,16 +90,15 @@ def _deliver_some(services: Services, turn: Turn, speaker: Speaker, after: int) 
     with services.database.write() as tx:
         # The fence orders reading who is hidden before or after every acceptance of an erasure.
         _hold(services, tx, turn)
-        parcels = _alike(outbox.waiting(tx, turn.project_id, after, PARCELS_AT_ONCE))
+        parcels = outbox.waiting(tx, turn.project_id, after, PARCELS_AT_ONCE)
         if not parcels:
             return 0, 0
         collector = services.upstreams.collector(tx, turn.project_id)
-        letters, gone = _letters(services, tx, turn.project_id, parcels, collector)
+        letters, gone = _letters(services, tx, turn.project_id, parcels)
         outbox.forget(tx, turn.project_id, gone)
     refused: Mapping[int, str] = {}
     if letters:
-        send = speaker.events if letters[0].parcel.kind is Kind.EVENT else speaker.profiles
-        refused = send(collector, [letter.content for letter in letters]).refused
+        refused = speaker.events(collector, [letter.content for letter in letters]).refused
     with services.database.write() as tx:
         _hold(services, tx, turn)
         _settle(services, tx, turn, letters, refused)
@@ -116,7 +111,7 @@ def _settle(services: Services, tx: Connection, turn: Turn, letters: Sequence[_L
     now = services.clock()
     outbox.delivered(tx, turn, [each.parcel.id for i, each in enumerate(letters) if i not in refused], now)
     outbox.park(tx, turn.project_id, {letters[i].parcel.id: reason for i, reason in refused.items()})
-    counts = {f"{letters[0].parcel.kind.value}s": len(letters) - len(refused), "parked": len(refused)}
+    counts = {"events": len(letters) - len(refused), "parked": len(refused)}
     services.audit.stage(tx, Entry(AuditAction.UPSTREAM_DELIVERED, turn.project_id, _SYSTEM, now, counts=counts))
 
 
@@ -125,28 +120,17 @@ def _hold(services: Services, tx: Connection, turn: Turn) -> None:
         raise LostTurn("another process took the turn over")
 
 
-def _alike(parcels: Sequence[Parcel]) -> Sequence[Parcel]:
-    """The first of these that are of one kind: events and profiles go to different doors, and order is kept."""
-    for at, each in enumerate(parcels):
-        if each.kind is not parcels[0].kind:
-            return parcels[:at]
-    return parcels
-
-
-def _letters(
-    services: Services, tx: Connection, project_id: int, parcels: Sequence[Parcel], collector: Collector
-) -> tuple[list[_Letter], list[int]]:
+def _letters(services: Services, tx: Connection, project_id: int, parcels: Sequence[Parcel]) -> tuple[list[_Letter], list[int]]:
     """What may be sent, and the ids of parcels that never will be."""
-    events = {each.id: open_event(_row(each)) for each in parcels if each.kind is Kind.EVENT}
-    uids = uids_of(events.values()) | {each.uid for each in parcels}
-    revealed = register.reveal(tx, services.keyring.of(tx, project_id), uids - {_NOBODY})
+    events = {each.id: open_event(_row(each)) for each in parcels}
+    revealed = register.reveal(tx, services.keyring.of(tx, project_id), uids_of(events.values()))
     letters, gone = [], []
     for each in parcels:
         state = revealed[each.uid].state if each.uid in revealed else SubjectState.ERASED
         if each.uid == _NOBODY or state in register.ACCEPTED:
-            view = event_view(events[each.id], revealed, time_in_ms=True) if each.id in events else None
-            content = _update(each, revealed[each.uid], collector) if view is None else _event(each, view)
-            letters.append(_Letter(each, content))
+            view = event_view(events[each.id], revealed, time_in_ms=True)
+            if view is not None:
+                letters.append(_Letter(each, _told(each, view)))
         elif state is not SubjectState.RESTRICTED:
             gone.append(each.id)
     return letters, gone
@@ -156,21 +140,10 @@ def _row(parcel: Parcel) -> EventRow:
     return EventRow(parcel.time_ms, 0, parcel.uid, parcel.name, parcel.body, 0, 0)
 
 
-def _event(parcel: Parcel, view: dict[str, Any]) -> dict[str, Any]:
+def _told(parcel: Parcel, view: dict[str, Any]) -> dict[str, Any]:
     # Without an id of its own a second delivery would be a second event.
     view["properties"].setdefault("$insert_id", f"portcullis-{parcel.id:x}")
     return view
-
-
-def _update(parcel: Parcel, whom: Revealed, collector: Collector) -> dict[str, Any]:
-    operand = "" if parcel.name in _OPERATIONS_WITHOUT_UIDS else msgspec.Raw(parcel.body.encode())
-    return {
-        "$token": collector.account.token,
-        "$distinct_id": whom.identifier,
-        "$time": parcel.time_ms // 1000,
-        "$ip": "0",
-        parcel.name: operand,
-    }
 
 
 def _wait_ms(trouble: PortcullisError, failures: int) -> int:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.service import Project
+from app.access.sight import Sight
 from app.audit.entry import iso
 from app.bootstrap import Services
 from app.events.port import EventQuery, EventRow
@@ -23,7 +24,9 @@ from app.quarantine import holding
 from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.render import OpenEvent, event_view, open_event, profile_view, uids_of
+from app.sight import people
 from app.subjects.model import SubjectRequest
+from policies.model import Scope
 
 _UIDS_AT_ONCE = 500
 _ROWS_AT_ONCE = 1_000
@@ -47,9 +50,9 @@ class Holdings:
         store = self.services.stores.of(self.project.store_url)
         earliest = self.request.created_ms - _CCPA_LOOK_BACK_MS if self.request.compliance_type == "CCPA" else None
         for uids in self._few_people():
-            rows = store.scan(self.tx, self.project.id, EventQuery(from_ms=earliest, uids=uids))
+            rows = store.scan(self.tx, self._sight(), EventQuery(from_ms=earliest, uids=uids))
             for batch in self._open_batches(rows):
-                revealed = self._reveal(uids_of(batch))
+                revealed = self._in_sight(uids_of(batch))
                 for event in batch:
                     shown = event_view(event, revealed)
                     if shown is not None:
@@ -59,22 +62,23 @@ class Holdings:
         """Profiles of these people."""
         store = self.services.stores.of(self.project.store_url)
         for uids in self._few_people():
-            found = store.profiles_of(self.tx, self.project.id, uids)
-            revealed = self._reveal(set(found))
-            for row in self._legible().rows(self.tx, [found[uid] for uid in sorted(found)]):
+            found = sorted(store.read_profiles(self.tx, self._sight(), uids), key=lambda row: row.uid)
+            revealed = self._in_sight({row.uid for row in found})
+            for row in self._legible().rows(self.tx, found):
                 shown = profile_view(row, revealed)
                 if shown is not None:
                     yield shown
 
     def held_events(self) -> Iterator[dict[str, Any]]:
-        """Events of these people that wait in quarantine, opened."""
+        """Events and profile updates of these people that wait in quarantine, opened."""
         for uids in self._few_people():
             held = list(holding.held_of(self.tx, self._keys(), uids))
             revealed = self._reveal({uid for each in held for uid in each.uids})
-            texts = [(each.uid, msgspec.json.encode(holding.with_ids(each.properties, revealed)).decode()) for each in held]
+            texts = [(each.uid, msgspec.json.encode(holding.with_ids(each, revealed)).decode()) for each in held]
             for each, text in zip(held, self._legible().texts(self.tx, texts), strict=True):
                 properties = msgspec.json.decode(text)
-                yield {"reason": each.reason, "event": each.name, "time_ms": each.time_ms, "properties": properties}
+                name = "event" if each.scope is Scope.EVENT else "operation"
+                yield {"reason": each.reason, name: each.name, "time_ms": each.time_ms, "properties": properties}
 
     def identifiers(self) -> Iterator[dict[str, Any]]:
         """Every id that means one of these people, and what they decided."""
@@ -118,7 +122,10 @@ class Holdings:
 
     def _legible(self) -> Legible:
         # The copy is for the people themselves: what was encrypted for their sake is in clear in it.
-        return Legible(self.services.keyring, self.project.id, open_values=True)
+        return Legible(self.services.keyring, self._sight())
+
+    def _sight(self) -> Sight:
+        return self.services.sights.own_copy(self.tx, self.project)
 
     def _open_batches(self, rows: Iterator[EventRow]) -> Iterator[list[OpenEvent]]:
         legible = self._legible()
@@ -129,4 +136,9 @@ class Holdings:
         return self.services.keyring.of(self.tx, self.project.id)
 
     def _reveal(self, uids: set[int]) -> Mapping[int, Revealed]:
+        # What the register itself says of people: their ids are theirs to know, restricted or not.
         return register.reveal(self.tx, self._keys(), uids)
+
+    def _in_sight(self, uids: set[int]) -> Mapping[int, Revealed]:
+        store = self.services.stores.of(self.project.store_url)
+        return people.revealed(self.tx, store, self._keys(), self._sight(), uids)

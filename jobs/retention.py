@@ -21,11 +21,12 @@ from app.events import retention
 from app.events.port import EventRow, EventStore, ProfileRow
 from app.events.retention import Mark, Turn
 from app.identity import fence
+from app.quarantine import lapse
 from app.subjects.queue import SYSTEM
 from jobs import purge
 from jobs.steps import code_of
 from policies.model import Scope
-from policies.retention import Expiry
+from policies.retention import Expiry, expiries
 
 ROWS_AT_ONCE = 500
 _EVERY_MS = 3_600_000
@@ -87,7 +88,7 @@ def _take_turn(services: Services, project_id: int, stopping: Callable[[], bool]
     with services.database.write() as tx:
         retention.give_back(tx, turn, due_ms, services.clock() if finished else None)
     if removed:
-        settled = purge.settle(services.database, ("event", "profile"))
+        settled = purge.settle(services.database, ("event", "profile", "quarantined"))
         structlog.get_logger().info("retention_applied", project_id=project_id, settled=settled)
     return finished
 
@@ -102,6 +103,9 @@ def _apply(services: Services, turn: Turn, stopping: Callable[[], bool]) -> bool
         _hold(services, tx, turn)
         retention.go_back(tx, turn.project_id)
     run = _Run(services, turn, store, stopping)
+    after: tuple[int, str] | None = None
+    while after := _held_batch(run, rules, after):
+        _unless_stopping(run)
     return sum(_apply_rule(run, rule) for rule in rules) > 0
 
 
@@ -112,7 +116,7 @@ def _rules(services: Services, project_id: int) -> tuple[list[Expiry], EventStor
             policy = services.rulebook.active(tx, project_id)
         except Unavailable:
             return [], store  # Nothing was ever let in, or nothing can be told apart: ingest says so, loudly.
-    return [Expiry(entry, policy.written, policy.gate) for entry in policy.written.retention], store
+    return expiries(policy.written, policy.gate), store
 
 
 def _apply_rule(run: _Run, rule: Expiry) -> bool:
@@ -134,6 +138,17 @@ def _hold(services: Services, tx: Connection, turn: Turn) -> None:
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def _held_batch(run: _Run, rules: Sequence[Expiry], after: tuple[int, str] | None) -> tuple[int, str] | None:
+    """One batch of what waits in quarantine, which each run reads anew. Returns where the next begins, or None."""
+    services, project_id = run.services, run.turn.project_id
+    with services.database.write() as tx:
+        _hold(services, tx, run.turn)
+        page = lapse.remove_page(tx, services.keyring.of(tx, project_id), rules, after, services.clock(), ROWS_AT_ONCE)
+        for digest, n in page.removed.items():
+            retention.advance(tx, retention.mark(tx, project_id, digest), {"held": n}, events=n)
+    return page.after
 
 
 def _event_batch(run: _Run, rule: Expiry) -> bool:
@@ -180,7 +195,7 @@ def _profile_batch(run: _Run, rule: Expiry) -> bool:
 def _strip_profiles(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[ProfileRow]) -> None:
     changed, removed = [], 0
     for row in rows:
-        kept, n = rule.without(Scope.PROFILE, "", msgspec.json.decode(row.properties))
+        kept, n = rule.without(Scope.GROUP if row.group_key else Scope.PROFILE, "", msgspec.json.decode(row.properties))
         if n:
             changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))
             removed += n

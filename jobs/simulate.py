@@ -18,12 +18,13 @@ from rq.timeouts import BaseTimeoutException
 from sqlalchemy.engine import Connection
 
 from app.access.service import project_by_id
+from app.access.sight import Sight
 from app.bootstrap import Services
 from app.errors import PortcullisError
-from app.events.port import EventQuery, EventStore
-from app.identity import register
+from app.events.port import EventQuery, EventStore, ProfileQuery
 from app.identity.register import Row
 from app.observe.simulations import Simulation
+from app.sight import people
 from policies.context import CheckContext
 from policies.model import NOBODY_REFUSES, Record, Scope, SubjectState
 from policies.trial import Trial
@@ -44,6 +45,7 @@ class _Slice:
     claimed: Simulation
     trial: Trial
     store: EventStore
+    sight: Sight
     context: CheckContext
     total: int
 
@@ -51,12 +53,12 @@ class _Slice:
         """Try the next page. False when there is none."""
         with self.services.database.read() as tx:
             rows = self._events(tx) or self._profiles(tx)
-            people = register.rows_of(tx, self.claimed.project_id, {uid for uid, *_ in rows if uid})
+            seen = people.in_sight(tx, self.store, self.sight, {uid for uid, *_ in rows})
         # Outside the transaction: the check takes longer than the read.
-        shown = [row for row in rows if not row[0] or (row[0] in people and not people[row[0]].hidden)]
+        shown = [row for row in rows if row[0] in seen or row[0] == people.NOBODY]
         self.trial.standing.left_out += len(rows) - len(shown)
         if shown:
-            records = [_record(row, people.get(row[0])) for row in shown]
+            records = [_record(row, seen.get(row[0])) for row in shown]
             self.trial.watch(records, [uid for uid, *_ in shown], [len(text.encode()) for *_, text, _ in shown], self.context)
         return bool(rows)
 
@@ -65,7 +67,7 @@ class _Slice:
         if standing.up_to_seq is not None:
             return []
         query = EventQuery(from_ms=claimed.from_ms, to_ms=claimed.to_ms, after=standing.after, limit=_PAGE)
-        rows = list(self.store.scan(tx, claimed.project_id, query))
+        rows = list(self.store.scan(tx, self.sight, query))
         if not rows:
             standing.up_to_seq = self.store.newest_profile(tx, claimed.project_id)
             return []
@@ -74,7 +76,7 @@ class _Slice:
 
     def _profiles(self, tx: Connection) -> list[_Stored]:
         standing, rows = self.trial.standing, []
-        found = self.store.scan_profiles(tx, self.claimed.project_id, standing.after_seq, standing.up_to_seq or 0)
+        found = self.store.scan_profiles(tx, self.sight, ProfileQuery(standing.after_seq, standing.up_to_seq or 0))
         for row in found:
             rows.append((row.uid, Scope.PROFILE, "$set", row.properties, row.last_seen_ms or self.claimed.to_ms))
             standing.after_seq = row.seq
@@ -125,7 +127,8 @@ def _work(services: Services, claimed: Simulation, slice_s: float) -> bool:
 
 def _begin(services: Services, claimed: Simulation) -> _Slice:
     with services.database.read() as tx:
-        store = services.stores.of(project_by_id(tx, claimed.project_id).store_url)
+        project = project_by_id(tx, claimed.project_id)
+        store, sight = services.stores.of(project.store_url), services.sights.internal(tx, project)
         draft = services.rulebook.gate(tx, claimed.project_id, claimed.version).gate
         active = services.rulebook.gate(tx, claimed.project_id, claimed.active_version).gate
         context = services.keyring.of(tx, claimed.project_id).check_context(services.clock())
@@ -133,9 +136,9 @@ def _begin(services: Services, claimed: Simulation) -> _Slice:
         if total is None:
             window = EventQuery(from_ms=claimed.from_ms, to_ms=claimed.to_ms)
             newest = store.newest_profile(tx, claimed.project_id)
-            total = store.count(tx, claimed.project_id, window) + store.count_profiles(tx, claimed.project_id, newest)
+            total = store.count(tx, sight, window) + store.count_profiles(tx, sight, ProfileQuery(0, newest))
     before = None if claimed.checkpoint is None else zlib.decompress(claimed.checkpoint)
-    return _Slice(services, claimed, Trial(draft, active, before), store, context, total)
+    return _Slice(services, claimed, Trial(draft, active, before), store, sight, context, total)
 
 
 def _record(row: _Stored, person: Row | None) -> Record:

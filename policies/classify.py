@@ -1,6 +1,6 @@
 """What a property is: its name, wherever it stands, resolved to the one rule that governs it.
 
-Precedence lives in ``Classifier.governing`` and is described in docs/policy.md. Names are compared as dotted
+Precedence lives in ``Classifier._governing`` and is described in docs/policy.md. Names are compared as dotted
 paths in folded form; array positions do not count, a pattern matches the end of a path, and a literal dot in
 a key separates like nesting does. Names without wildcards are compared without what stands between their words; in
 patterns ``_`` is any boundary between words. So neither case, nor style, nor Unicode dress, nor depth, nor lists
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
-import re2
-
 from policies.model import ActionKind, Detector, Reason, Rule, Scope
+from policies.patternset import PatternSet
+from policies.pseudonym import PSEUDONYM_CODE
 from policies.text import folded_name, joined_name, worded_name
 
 # Clocks and identities of the wire format (reference sections 7 and 10), by their exact names.
@@ -39,14 +39,20 @@ HOUSEKEEPING = IDENTIFIERS | LINKS | CLOCKS | {"$insert_id"}
 IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge", "$opt_in"})
 
 # What a detector puts into a name is no part of the name: else ``[phone]`` would be matched by ``*phone*``.
-_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]")
+_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Detector)})\]|{PSEUDONYM_CODE.pattern}")
 
 _JSON_STARTS = ("{", "[", '"')
 
+_PSEUDONYM_LENGTH = 35
+
+MAX_NAME = 1_024
+"""How many characters a name may have to be judged; a longer one is removed with what stands under it."""
+
 _MAX_CACHED = 16_384
 _MAX_CACHED_KEY = 128
+_MAX_NAMES_KEPT = 32
+_MAX_NAME_SETS = 4_096
 _MAX_PATH = 512
-_SET_MEMORY = 64 << 20
 
 
 class Role(IntEnum):
@@ -78,6 +84,11 @@ class Governing:
     reason: Reason
     events: EventPatterns | None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the rule leaves every value alone, whatever the person or the request refuses."""
+        return self.rule.action.kind is ActionKind.KEEP and not self.rule.purposes
+
 
 @dataclass(slots=True, eq=False)
 class Place:
@@ -103,44 +114,12 @@ class Place:
     @property
     def is_left_alone(self) -> bool:
         """Whether no rule changes what stands here, and its name gives nothing away that its form would not."""
-        return not self.telling and (self.governing is None or self.governing.rule.action.kind is ActionKind.KEEP)
+        return not self.telling and (self.governing is None or self.governing.keeps)
 
     @property
     def meaning(self) -> str:
         """The name as far as it bears on what the detectors see."""
         return self.path if self.telling or self.path.endswith("version") else ""
-
-
-class NoAnswer(Exception):
-    """The pattern engine failed; whoever asked must refuse the record."""
-
-
-class _PatternSet:
-    """Many patterns asked at once."""
-
-    __slots__ = ("_sentinel", "_set")
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        options = re2.Options()
-        # A set that runs out of memory answers "no match" in silence. The limit is far above what names can need, and
-        # the last member matches the end of everything, so that its absence tells.
-        options.max_mem = _SET_MEMORY
-        options.log_errors = False
-        self._set = re2.Set.SearchSet(options) if patterns else None
-        self._sentinel = len(patterns)
-        if self._set is not None:
-            for pattern in (*patterns, r"\z"):
-                self._set.Add(pattern)
-            self._set.Compile()
-
-    def matches(self, text: str) -> Sequence[int]:
-        """The numbers of the patterns that match. Raises NoAnswer."""
-        if self._set is None:
-            return ()
-        found = self._set.Match(text.encode("utf-8", "replace"))
-        if not found:
-            raise NoAnswer
-        return () if len(found) == 1 else [i for i in found if i != self._sentinel]
 
 
 class EventPatterns:
@@ -150,7 +129,7 @@ class EventPatterns:
 
     def __init__(self, globs: Sequence[str]) -> None:
         """Compile; an empty sequence matches nothing."""
-        self._set = _PatternSet([f"^{_regex(folded_name(glob), '(?s:.*)')}$" for glob in globs])
+        self._set = PatternSet([f"^{_regex(folded_name(glob), '(?s:.*)')}$" for glob in globs])
 
     def match(self, name: str) -> bool:
         """Whether any glob matches the name."""
@@ -158,11 +137,12 @@ class EventPatterns:
 
 
 class _PathPatterns:
-    """The patterns of all rules of one scope: exact endings by dictionary, globs by one automaton."""
+    """The patterns of all rules of one scope: exact endings by dictionary, globs by one automaton, which also says
+    whether a name is a telling one."""
 
     __slots__ = ("_exact", "_globs", "_longest", "_owners")
 
-    def __init__(self, rules: Sequence[Governing]) -> None:
+    def __init__(self, rules: Sequence[Governing], telling: Sequence[str]) -> None:
         self._exact: dict[str, list[int]] = {}
         self._owners: list[int] = []
         globs: list[str] = []
@@ -176,19 +156,23 @@ class _PathPatterns:
                 else:
                     pattern = ".".join(map(joined_name, folded_name(name).split(".")))
                     self._exact.setdefault(pattern, []).append(entry.index)
-        self._globs = _PatternSet(globs)
+        self._globs = PatternSet((*globs, *telling))
         self._longest = max((pattern.count(".") + 1 for pattern in self._exact), default=0)
 
-    def candidates(self, path: str, words: str) -> Iterable[int]:
-        """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence. ``words`` is
-        the same path with ``_`` at every boundary between words."""
-        globs = self._globs.matches(path)
+    def candidates(self, path: str, words: str) -> tuple[Iterable[int], bool]:
+        """The indices of all rules with a pattern that fits the end of ``path``, in order of precedence, and whether the
+        path is telling. ``words`` is the same path with ``_`` at every boundary between words."""
+        matched, telling, count = self._globs.matches(path), False, len(self._owners)
+        globs: Sequence[int] = ()
+        if matched:
+            globs = [i for i in matched if i < count]
+            telling = len(globs) < len(matched)
         if words != path:
-            globs = (*globs, *self._globs.matches(words))
+            globs = (*globs, *(i for i in self._globs.matches(words) if i < count))
         if "." not in path:
             # Nearly every property: one name, at most one exact pattern, and seldom a glob.
             exact = self._exact.get(joined_name(path), ())
-            return sorted({*exact, *(self._owners[i] for i in globs)}) if globs else exact
+            return (sorted({*exact, *(self._owners[i] for i in globs)}) if globs else exact), telling
         found = {self._owners[i] for i in globs}
         # Only endings as long as the longest pattern: a name made of a million dots must not cost a million
         # look-ups.
@@ -196,37 +180,41 @@ class _PathPatterns:
         for segment in map(joined_name, reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ())):
             ending = f"{segment}.{ending}" if ending else segment
             found.update(self._exact.get(ending, ()))
-        return sorted(found)
+        return sorted(found), telling
 
 
 class Classifier:
     """Resolves property names to places. Safe to share between threads; its cache is bounded."""
 
-    __slots__ = ("_cache", "_is_suspicious", "_is_telling", "_patterns", "_roots", "_rules", "_unknown")
+    __slots__ = ("_cache", "_is_suspicious", "_limited", "_patterns", "_roots", "_rules", "_unknown", "untouched")
 
     def __init__(
         self,
         rules: Sequence[tuple[Rule, Reason]],
         is_suspicious: Callable[[str], bool],
         unknown: Part,
-        is_telling: Callable[[str], bool],
+        telling: Sequence[str] = (),
     ) -> None:
-        """Take the rules in order of precedence, the standing ones first, the tests for suspicious and for telling
-        names, and the part of properties that no rule names."""
+        """Take the rules in order of precedence, the standing ones first, the test for suspicious names, the part of
+        properties that no rule names, and the patterns (RE2) of the folded paths that are telling."""
         self._is_suspicious = is_suspicious
-        self._is_telling = is_telling
         self._unknown = unknown
         self._rules = tuple(
             Governing(i, rule, reason, EventPatterns(rule.events) if rule.events else None)
             for i, (rule, reason) in enumerate(rules)
         )
-        self._patterns = {scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes]) for scope in Scope}
+        self._patterns = {
+            scope: _PathPatterns([entry for entry in self._rules if scope in entry.rule.scopes], telling) for scope in Scope
+        }
+        self._limited = tuple(entry for entry in self._rules if entry.events is not None)
         self._roots: dict[tuple[Scope, int], Place] = {}
         self._cache: dict[tuple[Place, str], Place] = {}
+        # A place and the names of a mapping below it, none of which any rule changes or is suspicious itself.
+        self.untouched: set[tuple[Place | str, ...]] = set()
 
     def event_mask(self, name: str) -> int:
         """One bit for every rule that is limited to some events and applies to this one."""
-        return sum(1 << entry.index for entry in self._rules if entry.events and entry.events.match(name))
+        return sum(1 << entry.index for entry in self._limited if entry.events and entry.events.match(name))
 
     def root(self, scope: Scope, mask: int) -> Place:
         """The place of a whole record, above its properties."""
@@ -251,23 +239,50 @@ class Classifier:
                 self._cache[parent, key] = found
         return found
 
+    def renamed(self, parent: Place, before: Place, key: str) -> Place:
+        """The place of what was ``before`` and is now called ``key``, because its name held personal data: the stricter of
+        the two, so that a name beside an address hides from no rule."""
+        after, governing = self.place(parent, key), before.governing
+        if after.role is not Role.PLAIN or after.governing is None or before.role is not Role.PLAIN:
+            return before
+        return before if governing is not None and governing.index <= after.governing.index else after
+
+    def part(self, root: Place, key: str) -> Part | None:
+        """How to go about a top-level property; None for a name that may itself hold personal data. Nothing is remembered
+        of a name that never comes again."""
+        part, suspicious = self._judged(root, key)[3:5]
+        return None if suspicious else part
+
+    def remember_untouched(self, names: tuple[Place | str, ...]) -> None:
+        """Remember a place and the names below it as ``untouched``, unless they are many or long."""
+        if len(names) <= _MAX_NAMES_KEPT and all(len(name) <= _MAX_CACHED_KEY for name in names if isinstance(name, str)):
+            if len(self.untouched) >= _MAX_NAME_SETS:
+                self.untouched.clear()
+            self.untouched.add(names)
+
     def _resolved(self, parent: Place, key: str) -> Place:
+        path, words, governing, part, suspicious, telling, role = self._judged(parent, key)
         top = parent.root
-        role = _role(key) if top else Role.PLAIN
+        return Place(_tail(path), _tail(words), parent.scope, parent.mask, governing, role, top, suspicious, part, False, telling)
+
+    def _judged(self, parent: Place, key: str) -> tuple[str, str, Governing | None, Part, bool, bool, Role]:
+        """Path, words, rule, part, whether it is suspicious and whether telling, and role."""
+        if len(key) > MAX_NAME:
+            # The walk removes it.
+            return "", "", None, Part.TOUCHED, True, False, Role.PLAIN
+        role = _ROLES.get(key, Role.PLAIN) if parent.root else Role.PLAIN
         path, words = folded_name(key), worded_name(key)
-        if "[" in key:
+        if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
             path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
-        if not top:
+        if not parent.root:
             path, words = f"{parent.path}.{path}", f"{parent.words}.{words}"
-        governing = self.governing(path, words, parent) if role is Role.PLAIN else None
+        governing, telling = self._governing(path, words, parent) if role is Role.PLAIN else (None, False)
         part = self._part(role, governing)
-        telling = role is Role.PLAIN and self._is_telling(path)
         if telling and part is Part.SCANNED:
             # The wide pass sees no names, so what one gives away is left to the walk.
             part = Part.TOUCHED
         # A name that is a JSON text may hold other names.
-        suspicious = key[:1] in _JSON_STARTS or self._is_suspicious(key)
-        return Place(_tail(path), _tail(words), parent.scope, parent.mask, governing, role, top, suspicious, part, False, telling)
+        return path, words, governing, part, key[:1] in _JSON_STARTS or self._is_suspicious(key), telling, role
 
     def _part(self, role: Role, governing: Governing | None) -> Part:
         if role in _PART_OF_ROLE:
@@ -276,21 +291,22 @@ class Classifier:
             return Part.SCANNED
         if governing is None:
             return self._unknown
-        return Part.SCANNED if governing.rule.action.kind is ActionKind.KEEP else Part.TOUCHED
+        return Part.SCANNED if governing.keeps else Part.TOUCHED
 
     def candidates(self, path: str, scope: Scope, words: str = "") -> tuple[Governing, ...]:
         """Every rule with a pattern that names ``path`` in records of this scope, in order of precedence, whatever the
         event: what ``governing`` chooses from. ``words`` as there; the path itself when left out."""
-        return tuple(self._rules[index] for index in self._patterns[scope].candidates(path, words or path))
+        return tuple(self._rules[index] for index in self._patterns[scope].candidates(path, words or path)[0])
 
-    def governing(self, path: str, words: str, parent: Place) -> Governing | None:
-        """Precedence: the first rule, in the order standing rules then written rules, that names this path in
-        this scope and event; failing that, the rule that governs the container."""
-        for index in self._patterns[parent.scope].candidates(path, words):
+    def _governing(self, path: str, words: str, parent: Place) -> tuple[Governing | None, bool]:
+        """Precedence: the first rule, in the order standing rules then written rules, that names this path in this scope
+        and event; failing that, the rule that governs the container. And whether the path is telling."""
+        indices, telling = self._patterns[parent.scope].candidates(path, words)
+        for index in indices:
             entry = self._rules[index]
             if entry.events is None or parent.mask >> index & 1:
-                return entry
-        return parent.governing
+                return entry, telling
+        return parent.governing, telling
 
 
 _PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER, Role.INSERT_ID: Part.INSERT_ID}
@@ -305,14 +321,12 @@ def _tail(path: str) -> str:
     return end.partition(".")[2] or f"\x00{end}"
 
 
-def _role(key: str) -> Role:
-    if key in IDENTIFIERS:
-        return Role.IDENTIFIER
-    if key in LINKS:
-        return Role.LINK
-    if key in CLOCKS:
-        return Role.CLOCK
-    return Role.INSERT_ID if key == "$insert_id" else Role.PLAIN
+_ROLES = {
+    **dict.fromkeys(IDENTIFIERS, Role.IDENTIFIER),
+    **dict.fromkeys(LINKS, Role.LINK),
+    **dict.fromkeys(CLOCKS, Role.CLOCK),
+    "$insert_id": Role.INSERT_ID,
+}
 
 
 def _regex(glob: str, star: str) -> str:

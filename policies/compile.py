@@ -27,21 +27,22 @@ def compile_policy(policy: Policy) -> Gate:
         raise PolicyInvalid(problems)
     detectors = dict(policy.detectors)
     scanner = Scanner(detectors, policy.default_region)
-    terms = Terms(classifier(policy, scanner), scanner, detectors, policy.unknown_properties, policy.default_region)
+    consent = ConsentTerms(policy.consent)
+    terms = Terms(classifier(policy, scanner), scanner, detectors, policy.unknown_properties, policy.default_region, consent)
     events = EventTerms(
         EventPatterns(policy.allowed_events),
         EventPatterns(policy.blocked_events),
         policy.unknown_events,
         tuple(map(CompiledFilter, policy.drop_filters)),
     )
-    return Gate(policy.name, digest(policy), terms, events, ConsentTerms(policy.consent), policy.geolocation)
+    return Gate(policy.name, digest(policy), terms, events, policy.geolocation)
 
 
 def classifier(policy: Policy, scanner: Scanner) -> Classifier:
     """Which rule governs which property, the standing rules first."""
     written = tuple((rule, Reason.CLASSIFIED) for rule in policy.rules)
     unknown = Part.SCANNED if policy.unknown_properties.otherwise is Fallback.ALLOW else Part.TOUCHED
-    return Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown, scanner.is_telling)
+    return Classifier(standing_rules(policy.geolocation) + written, scanner.suspicion.name, unknown, scanner.suspicion.telling)
 
 
 def digest(policy: Policy) -> str:
@@ -54,11 +55,14 @@ def _problems(policy: Policy) -> list[PolicyProblem]:
     """What ``load`` would have refused with a line; here there is none."""
     found = []
     ids = [rule.id for rule in policy.rules]
+    purposes = {purpose.name for purpose in policy.consent.purposes}
     for index, rule in enumerate(policy.rules):
         if ids.index(rule.id) != index:
             found.append(PolicyProblem(0, 0, f"rules[{index}].id", "another rule has this id"))
         if not rule.properties:
             found.append(PolicyProblem(0, 0, f"rules[{index}].properties", "a rule names at least one property"))
+        if not purposes.issuperset(rule.purposes):
+            found.append(PolicyProblem(0, 0, f"rules[{index}].purposes", "not a purpose of this policy"))
     missing = set(Detector) - {detector for detector, _ in policy.detectors}
     found += [PolicyProblem(0, 0, "detectors", f"no action for {name}") for name in sorted(missing)]
     for name, terms in policy.detectors:

@@ -5,10 +5,10 @@ What the register knows of the person was resolved in the transaction that store
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from policies.classify import EventPatterns
-from policies.model import Consent, Consented, Reason, Record, Scope, Signal, SubjectState
+from policies.model import ActionKind, Consent, Consented, Reason, Record, Remark, Scope, Signal, SubjectState
 
 _REFUSALS = {
     SubjectState.OPTED_OUT: Reason.OPTED_OUT,
@@ -19,6 +19,9 @@ _REFUSALS = {
 }
 _ACCEPTED = frozenset({SubjectState.ACTIVE, SubjectState.OPTED_IN})
 _SIGNALS = {Signal.GPC: Reason.GPC_SIGNAL, Signal.DNT: Reason.DNT_SIGNAL}
+
+CONSENT = "consent"
+"""What remarks about the person, and not about a rule, name as their rule."""
 
 # The event by which SDKs say that a person agreed (wire section 12).
 OPT_IN_EVENT = "$opt_in"
@@ -36,7 +39,7 @@ def refusal(state: SubjectState) -> Reason | None:
 class ConsentTerms:
     """A policy's ``consent`` section, compiled."""
 
-    __slots__ = ("_opt_in_only", "_purposes", "_signals", "lenient")
+    __slots__ = ("_opt_in_only", "_purposes", "_refused_by", "_signals", "lenient")
 
     def __init__(self, consent: Consent) -> None:
         """Compile the purposes' event patterns."""
@@ -47,12 +50,15 @@ class ConsentTerms:
         self._purposes: tuple[tuple[str, Callable[[str], bool]], ...] = tuple(
             (purpose.name, EventPatterns(purpose.events).match) for purpose in consent.purposes
         )
+        refused_by = {each: frozenset(p.name for p in consent.purposes if each in p.signals) for each in Signal}
+        self._refused_by = {signal: names for signal, names in refused_by.items() if names}
 
     def refusal(self, record: Record, signals: frozenset[Signal]) -> Reason | None:
         """Why this record may not be kept, or None.
 
-        In this order: what the person decided, the default for who decided nothing, the browser's signal (California
-        Code of Regulations title 11, section 7025), the purposes refused one by one (GDPR Article 6(1)(a)).
+        In this order: what the person decided, the default for who decided nothing, a browser's signal that refuses
+        everything, the purposes refused one by one: by the person (GDPR Article 6(1)(a)) or by the browser's signal
+        (California Code of Regulations title 11, section 7025).
         """
         if record.state is not SubjectState.ACTIVE:
             held = refusal(record.state)
@@ -64,13 +70,20 @@ class ConsentTerms:
             for signal in self._signals:
                 if signal in signals:
                     return _SIGNALS[signal]
-        if record.refused_purposes and record.scope is Scope.EVENT and self._purposes:
-            return self._purpose_refusal(record)
+        if record.scope is Scope.EVENT and self._purposes and (record.refused_purposes or signals):
+            return self.purpose_refusal([name for name, serves in self._purposes if serves(record.name)], record, signals)
         return None
 
-    def _purpose_refusal(self, record: Record) -> Reason | None:
-        """An event that serves several purposes stays while one of them is not refused."""
-        served = [name for name, serves in self._purposes if serves(record.name)]
-        if served and record.refused_purposes.issuperset(served):
-            return Reason.PURPOSE_REFUSED
-        return None
+    def purpose_refusal(self, served: Collection[str], record: Record, signals: frozenset[Signal]) -> Reason | None:
+        """Why an event or a property that serves these purposes may not be kept, or None: what serves several stays while
+        one of them is not refused, and what serves none is not asked about."""
+        refused_by = [(signal, names) for signal, names in self._refused_by.items() if signal in signals]
+        refused = record.refused_purposes.union(*(names for _, names in refused_by))
+        if not served or not refused.issuperset(served):
+            return None
+        # The signal is named before the person's own choice, so that its evidence is kept.
+        return next((_SIGNALS[signal] for signal, names in refused_by if not names.isdisjoint(served)), Reason.PURPOSE_REFUSED)
+
+    def heard(self, signals: frozenset[Signal]) -> tuple[Remark, ...]:
+        """What is remarked on every record that passes although its request carried signals that refuse some purpose."""
+        return tuple(Remark(CONSENT, "", ActionKind.KEEP, _SIGNALS[each]) for each in self._refused_by if each in signals)

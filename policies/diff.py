@@ -156,7 +156,15 @@ def _of_rule(old: Rule, new: Rule) -> Direction | None:
         (old.action == new.action, _of_action(old.action, new.action)),
         (old.classified == new.classified, Direction.STRICTER if new.classified else Direction.LOOSER),
         (old.scan == new.scan, Direction.STRICTER if new.scan else Direction.LOOSER),
+        (old.purposes == new.purposes, _of_purposes(old.purposes, new.purposes)),
     )
+
+
+def _of_purposes(old: Sequence[str], new: Sequence[str]) -> Direction | None:
+    """What serves none cannot be refused; what serves more of them has more reasons to stay."""
+    if not (old and new):
+        return Direction.STRICTER if new else Direction.LOOSER
+    return _by_set(old, new, Direction.LOOSER)
 
 
 # How much of a value is left: more of it with a lower number. Equal numbers cannot be compared.
@@ -250,7 +258,12 @@ def _rest(before: Policy, after: Policy) -> Iterator[Item]:
 def _consent(old: Consent, new: Consent) -> Iterator[Item]:
     yield from _one("consent.default", old.default, new.default, lambda a, b: _by_order(Consented, a, b))
     yield from _listed("consent.signals", old.signals, new.signals, Direction.STRICTER)
-    yield from _identified("consent.purposes", _by_id(old.purposes), _by_id(new.purposes), None)
+    yield from _identified("consent.purposes", _by_id(old.purposes), _by_id(new.purposes), None, _of_purpose)
+
+
+def _of_purpose(old: Purpose, new: Purpose) -> Direction | None:
+    """More events of one purpose may also mean that they were refused for less before: only signals are compared."""
+    return _by_set(old.signals, new.signals, Direction.STRICTER) if old.events == new.events else None
 
 
 def _of_unknown(old: Unknown, new: Unknown) -> Direction | None:
@@ -324,7 +337,7 @@ def _fields(old: Any, new: Any) -> Iterator[str]:
     for each in fields(new):
         a, b = getattr(old, each.name), getattr(new, each.name)
         if a != b:
-            yield each.name if each.name in _UNTOLD else f"{each.name}: {_change(a, b)}"
+            yield each.name if each.name in _UNTOLD and not isinstance(new, Purpose) else f"{each.name}: {_change(a, b)}"
 
 
 def _change(old: Any, new: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -20,6 +22,7 @@ _BASE64_STARTS: Final = ("ey", "ew", "W3", "Wy", "Ww", "W1", "Ij", "In")
 # A name with its quotes, escaped or not or written as HTML, or the begin of an object. RE2, because a text that does not
 # parse is the place to look for what takes long.
 _NAME = re2.compile(r"\\*(?:[\"']|&quot;|&#34;)([^\"'&:{}\[\],]{1,256}?)\\*(?:[\"']|&quot;|&#34;)\s*:\s*(\{?)")
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _MAX_NAMES = 1_000
 _MAX_OUTER = 16
 
@@ -79,7 +82,7 @@ def parsed_text(text: str) -> Parsed | None:
     return parsed
 
 
-def governed_part(classifier: Classifier, place: Place, text: str) -> Governing | None:
+def governed_part(classifier: Classifier, place: Place, text: str, leaves_alone: Callable[[Place], bool]) -> Governing | None:
     """The first rule that changes what stands under one of the names in a text which begins like JSON and does not
     parse: one that was cut, that something follows, that a program printed. Raises Unreadable."""
     outer = [place]
@@ -87,9 +90,10 @@ def governed_part(classifier: Classifier, place: Place, text: str) -> Governing 
         if count >= _MAX_NAMES or len(outer) > _MAX_OUTER:
             raise Unreadable
         name, opens = match.groups()
+        name = _ESCAPE.sub(lambda escape: chr(int(escape.group(1), 16)), name) if "\\" in name else name
         for parent in tuple(outer):
             below = classifier.place(parent, name)
-            if not below.is_left_alone:
+            if not leaves_alone(below):
                 return below.governing
             if opens and below not in outer and len(outer) <= _MAX_OUTER:
                 outer.append(below)

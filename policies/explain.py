@@ -16,15 +16,15 @@ import msgspec
 
 from policies.cases import case_context
 from policies.classify import Governing, Place, Role
+from policies.consent import CONSENT
 from policies.context import CheckContext
 from policies.detect import Finding
 from policies.gate import Gate
 from policies.model import ActionKind, Detector, Fallback, Geolocation, Reason, Record, Remark, Scope, Sensitivity, Verdict
 from policies.terms import Terms, fallback_of
-from policies.walk import GONE, Refused, Walk
+from policies.walk import GONE, Gone, Refused, Walk
 
 _ITEM = re.compile(r"\[\d+\]")
-_OF_CONSENT = "consent"
 _OF_EVENTS = frozenset({Reason.BLOCKED_EVENT, Reason.UNKNOWN_EVENT, Reason.DROP_FILTER})
 _STRICTNESS = tuple(Fallback)
 
@@ -74,7 +74,8 @@ class PathExplained:
 
     ``rules`` are in order of precedence, ``winner`` is the one that decides, if any, and ``action`` what it does.
     ``part`` is what the wire format makes of a name that no rule may touch (``identifier``, ``clock``, ...), ``unknown``
-    what becomes of the property because no rule names it.
+    what becomes of the property because no rule names it; ``refused`` why it is removed although the rule would keep
+    something of it: the purposes that it serves are refused.
     """
 
     path: str
@@ -84,6 +85,7 @@ class PathExplained:
     part: str | None = None
     unknown: Fallback | None = None
     found: tuple[Found, ...] = ()
+    refused: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Explanation:
     """All there is to say about one record.
 
     ``consent`` and ``event`` are the remarks about the person and the name of the event, or None: where one of them
-    refuses, the properties are not looked at, and ``paths`` says what would become of them. ``geolocated`` names the
+    refuses, the properties are not looked at, and ``paths`` says what would become of them. A ``consent`` whose action is
+    ``keep`` refuses nothing: a signal was heard that refuses some purposes, and not this record. ``geolocated`` names the
     properties that a look-up added. ``remarks`` are those of the gate.
     """
 
@@ -122,7 +125,7 @@ def explain(gate: Gate, record: Record, context: CheckContext | None = None) -> 
         gate.name,
         gate.digest,
         decision.verdict,
-        next((each for each in decision.remarks if each.rule == _OF_CONSENT and not each.path), None),
+        next((each for each in decision.remarks if each.rule == CONSENT and not each.path), None),
         next((each for each in decision.remarks if each.reason in _OF_EVENTS), None),
         _paths(gate.terms, context, record),
         gate.ladder,
@@ -147,6 +150,7 @@ class _Notes:
 
     found: dict[Detector, Found] = field(default_factory=dict)
     unknown: Fallback | None = None
+    refused: Reason | None = None
     as_identifier: bool = False
 
 
@@ -214,6 +218,12 @@ class _NotingWalk(Walk):
             found[finding.detector] = Found(finding.detector, action, confidence)
         return super()._replacement(finding, path)
 
+    def _removed(self, entry: Governing, path: str) -> Gone:
+        withheld = self._withheld(entry)
+        if withheld is not None:
+            self._at(path).refused = withheld
+        return super()._removed(entry, path)
+
     def _unknown(self, value: Any, path: str, seen: Sensitivity | None) -> Any:
         notes, fallback = self._at(path), fallback_of(self._terms.unknown_properties, seen)
         notes.unknown = max(fallback, notes.unknown or fallback, key=_STRICTNESS.index)
@@ -279,6 +289,7 @@ def _explained(path: str, part: str | None, rules: tuple[Considered, ...], notes
         part,
         notes.unknown,
         tuple(notes.found[detector] for detector in sorted(notes.found)),
+        notes.refused,
     )
 
 

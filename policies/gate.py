@@ -7,6 +7,7 @@ record in which that pass suspects something is walked with the exact detectors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from policies.classify import IDENTITY_EVENTS, Classifier, EventPatterns, Place
-from policies.consent import ConsentTerms
+from policies.consent import CONSENT
 from policies.context import CheckContext
 from policies.filters import CompiledFilter
 from policies.geolocate import looked_up
@@ -35,14 +36,16 @@ from policies.model import (
 from policies.shapes import SCALARS, Plan, Shapes
 from policies.terms import Terms, fallback_of, leaves_alone
 from policies.walk import Refused, Walk
+from policies.wide import is_clean, suspects
 
 _MAX_VIEWS = 4_096
 _MAX_CACHED_NAME = 128
 _NUMBERS = frozenset({int, float})
 _ADDRESSES = ("ip", "$ip")
-# How many records share one pass of the wide patterns. More save its fixed cost; but one suspect sends all of them to
-# a pass each.
-_TOGETHER = 4
+# How many records share one pass of the wide patterns. More save its fixed cost; but where it suspects something, the
+# place is looked for in all of them.
+_TOGETHER = 8
+_OPAQUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,9 @@ class _View(msgspec.Struct, frozen=True):
     special: bool  # Any of the above asks for more than a look at the properties.
 
 
-_Ready: TypeAlias = tuple[int, Record, _View, Plan, list[str]]
-"""A record on its way: its position, its view, its plan, and the keys that need the exact walk whatever the wide pass
-says."""
+_Ready: TypeAlias = tuple[int, Record, _View, Plan, Collection[str], Sequence[str]]
+"""A record on its way: its position, its view, its plan, the keys that need the exact walk whatever the wide pass says,
+and the keys of the values that the wide pass reads."""
 
 
 class Gate:
@@ -77,19 +80,16 @@ class Gate:
     ``name`` is the policy's; ``digest`` is the SHA-256, in hexadecimal, of its canonical form.
     """
 
-    __slots__ = ("_consent", "_encode", "_events", "_ladder", "_shapes", "_terms", "_views", "digest", "name")
+    __slots__ = ("_consent", "_events", "_ladder", "_shapes", "_terms", "_views", "digest", "name")
 
-    def __init__(
-        self, name: str, digest: str, terms: Terms, events: EventTerms, consent: ConsentTerms, ladder: Geolocation
-    ) -> None:
+    def __init__(self, name: str, digest: str, terms: Terms, events: EventTerms, ladder: Geolocation) -> None:
         """Take the compiled parts."""
         self.name = name
         self.digest = digest
         self._terms = terms
         self._events = events
-        self._consent = consent
+        self._consent = terms.consent
         self._ladder = ladder
-        self._encode = msgspec.json.Encoder().encode
         self._views: dict[Scope, dict[str, _View]] = {scope: {} for scope in Scope}
         self._shapes: dict[Place, Shapes] = {}
 
@@ -111,29 +111,43 @@ class Gate:
     def check(self, records: Sequence[Record], context: CheckContext) -> list[Decision]:
         """One decision for each record, in order. Changes nothing it is given and raises for no JSON-like
         input: a record that cannot be judged is dropped with the reason ``check_failed``, and the others are
-        unaffected. What passes untouched is the record's own mapping, not a copy: do not change it."""
+        unaffected. A signal that refuses some purposes is remarked on what passes. What passes untouched is the
+        record's own mapping, not a copy: do not change it."""
         decisions = [_FAILED] * len(records)
         ready: list[_Ready] = []
         values: list[Sequence[Any]] = []
         careful = not self._consent.lenient or bool(context.signals)
         exposed = context.identifiers == "exposed"
+        views = self._views
         for at, record in enumerate(records):
             try:
                 if careful or record.state is not SubjectState.ACTIVE or record.refused_purposes:
                     refused = self._consent.refusal(record, context.signals)
                     if refused is not None:
-                        decisions[at] = _dropped(Remark("consent", "", ActionKind.DROP_EVENT, refused))
+                        decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
                         continue
-                view = self._views[record.scope].get(record.name) or self._view(record.scope, record.name)
-                if view.special and (remark := _refusing(view, record.properties)) is not None:
+                view = views[record.scope].get(record.name) or self._view(record.scope, record.name)
+                properties = record.properties
+                if view.special and (remark := _refusing(view, properties)) is not None:
                     decisions[at] = _dropped(remark)
                     continue
-                plan = view.shapes.plan(tuple(record.properties))
-                doubtful = self._guarded(plan, record, exposed or record.scope is not Scope.EVENT)
-                found = plan.values(record.properties)
+                keys = tuple(properties)
+                plan = view.shapes.known.get(keys) or view.shapes.made(keys)
+                doubtful: Collection[str] = ()
+                for key, types in plan.guards:
+                    if type(properties[key]) not in types:
+                        doubtful = (*doubtful, key)
+                if plan.identifiers and (exposed or record.scope is not Scope.EVENT):
+                    doubtful = {*doubtful, *(key for key in plan.identifiers if self._is_worth(properties[key]))}
+                names, found = plan.scanned, plan.values(properties)
+                for key in plan.insert_ids:
+                    insert_id = properties[key]
+                    # 128 random bits in hexadecimal are what SDKs make, and what any pass over digits suspects.
+                    if type(insert_id) is not str or _OPAQUE.fullmatch(insert_id) is None:
+                        names, found = (*names, key), (*found, properties[key])
             except Exception:  # noqa: S112 - it stays refused, as every record is until somebody has judged it.
                 continue
-            ready.append((at, record, view, plan, doubtful))
+            ready.append((at, record, view, plan, doubtful, names))
             values.append(found)
             if len(ready) == _TOGETHER:
                 self._decide(ready, values, context, decisions)
@@ -142,79 +156,77 @@ class Gate:
             self._decide(ready, values, context, decisions)
         return decisions
 
-    def _guarded(self, plan: Plan, record: Record, exposed: bool) -> list[str]:
-        """The clocks, ids and insert ids among the properties that need the exact walk. Almost always none."""
-        properties = record.properties
-        doubtful: list[str] = []
-        for key, types in plan.guards:
-            if type(properties[key]) not in types:
-                doubtful.append(key)
-        for key in plan.insert_ids:
-            value = properties[key]
-            if not _is_opaque(value) and (type(value) not in SCALARS or self._is_worth(value)):
-                doubtful.append(key)
-        if exposed:
-            doubtful += [key for key in plan.identifiers if key not in doubtful and self._is_worth(properties[key])]
-        return doubtful
-
     def _decide(self, ready: list[_Ready], values: list[Sequence[Any]], context: CheckContext, decisions: list[Decision]) -> None:
         """Put the decisions on a few records, which share the wide pass, in their places."""
         try:
-            clean = self._all_clean(ready, values)
+            suspected = self._suspects(ready, values)
         except Exception:
-            clean = False  # Then each record is judged by itself, value by value.
-        placed = self._ladder is not Geolocation.OFF and context.places is not None
-        for each, found in zip(ready, values, strict=True):
-            at, record, view, plan, doubtful = each
-            if clean and not (doubtful or plan.touched or plan.suspicious or view.special or placed):
-                decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
+            suspected = None  # Then each record is judged by itself, value by value.
+        more = bool(context.signals) or (self._ladder is not Geolocation.OFF and context.places is not None)
+        for index, each in enumerate(ready):
+            at, record, view, plan, doubtful, names = each
+            if suspected is None:
+                decisions[at] = self._decided(each, values[index], context, shared=len(ready) > 1)
+            elif index in suspected:
+                worth = [names[value] for value in suspected[index]]
+                decisions[at] = self._decided(each, None, context, worth)
+            elif doubtful or plan.walked or view.special or more:
+                decisions[at] = self._decided(each, None, context)
             else:
-                decisions[at] = self._decided(each, clean or (len(ready) > 1 and self._is_clean(found)), context)
+                decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
 
-    def _all_clean(self, ready: Sequence[_Ready], values: list[Sequence[Any]]) -> bool:
-        """Whether the wide pass suspects nothing in any of the records.
+    def _suspects(self, ready: list[_Ready], values: list[Sequence[Any]]) -> Mapping[int, set[int]] | None:
+        """Which values of which records the wide pass suspects; None when that cannot be told.
 
         A list or mapping in which a rule has something to do leaves ``values`` and becomes doubtful.
         """
         if not SCALARS.issuperset(map(type, chain.from_iterable(values))):
-            for at, (_, record, view, plan, doubtful) in enumerate(ready):
-                if not SCALARS.issuperset(map(type, values[at])):
-                    governed = self._governed(view.shapes.root, plan, record)
-                    doubtful.extend(governed)
-                    values[at] = [record.properties[key] for key in plan.scanned if key not in governed]
-        return self._is_clean(values)
+            for index, (at, record, view, plan, doubtful, names) in enumerate(ready):
+                if not SCALARS.issuperset(map(type, values[index])):
+                    governed = self._governed(view.shapes.root, names, record)
+                    if governed:
+                        rest = [key for key in names if key not in governed]
+                        ready[index] = (at, record, view, plan, {*doubtful, *governed}, rest)
+                        values[index] = [record.properties[key] for key in rest]
+        return suspects(self._terms.scanner.suspicion, values)
 
-    def _governed(self, root: Place, plan: Plan, record: Record) -> list[str]:
+    def _governed(self, root: Place, names: Sequence[str], record: Record) -> set[str]:
         """The keys of those lists and mappings in which some part has a rule of its own."""
         classifier, properties = self._terms.classifier, record.properties
-        return [
+        return {
             key
-            for key in plan.scanned
+            for key in names
             if type(properties[key]) not in SCALARS and not leaves_alone(classifier, classifier.place(root, key), properties[key])
-        ]
+        }
 
-    def _is_clean(self, values: Sequence[Any]) -> bool:
+    def _is_clean(self, values: Any) -> bool:
         try:
-            return not self._terms.scanner.suspicion.any(self._encode(values))
+            return is_clean(self._terms.scanner.suspicion, values)
         except Exception:
             # A lone surrogate, an integer beyond any width, or a pass that failed: judged one by one.
             return False
 
-    def _decided(self, ready: _Ready, clean: bool, context: CheckContext) -> Decision:
-        """The decision on a record that needs a closer look, or whose place is to be looked up."""
-        _, record, view, plan, doubtful = ready
+    def _decided(
+        self,
+        ready: _Ready,
+        values: Sequence[Any] | None,
+        context: CheckContext,
+        worth: Collection[str] = (),
+        shared: bool = False,
+    ) -> Decision:
+        """The decision on a record that needs a closer look, or whose place is to be looked up. ``values`` are those
+        that the wide pass could not judge, because of another record perhaps when it was ``shared``; ``worth`` the
+        keys of those that it suspects."""
+        _, record, view, plan, doubtful, names = ready
         try:
-            if plan.suspicious:
-                keys: Collection[str] = tuple(record.properties)
-            elif clean:
-                keys = (*plan.touched, *doubtful)
-            else:
-                keys = {*plan.touched, *doubtful, *(key for key in plan.scanned if self._is_worth(record.properties[key]))}
+            if values is not None and not (shared and self._is_clean(values)):
+                worth = [key for key, value in zip(names, values, strict=True) if self._is_worth(value)]
+            keys: Collection[str] = tuple(record.properties) if plan.suspicious else {*plan.touched, *doubtful, *worth}
             if not (keys or view.suspicious or view.unknown):
                 decision = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decision = self._walked(record, context, view, keys)
-            return self._located(record, context, decision)
+            return self._heard(context, self._located(record, context, decision))
         except Refused as refused:
             return _dropped(refused.remark)
         except Exception:
@@ -248,6 +260,11 @@ class Gate:
         if fallback is Fallback.QUARANTINE:
             walk.quarantined = True
             walk.remarks.append(_UNKNOWN_HELD)
+
+    def _heard(self, context: CheckContext, decision: Decision) -> Decision:
+        """The decision with the remark that a signal was heard, which refuses some purposes and not this record."""
+        heard = self._consent.heard(context.signals) if context.signals else ()
+        return msgspec.structs.replace(decision, remarks=(*heard, *decision.remarks)) if heard else decision
 
     def _located(self, record: Record, context: CheckContext, decision: Decision) -> Decision:
         """The decision with the place of the sender's address, as far as the ladder goes (wire section 11)."""
@@ -309,16 +326,6 @@ def _refusing(view: _View, properties: Mapping[str, Any]) -> Remark | None:
     if view.refused is not None:
         return view.refused
     return next((each.remark for each in view.filters if each.catches(properties)), None)
-
-
-def _is_opaque(insert_id: Any) -> bool:
-    """Whether an insert id is what SDKs make: 128 random bits in hexadecimal, which any pass over digits suspects."""
-    if type(insert_id) is not str or len(insert_id) not in (32, 36):
-        return False
-    try:
-        return len(bytes.fromhex(insert_id.replace("-", ""))) == 16
-    except ValueError:
-        return False
 
 
 _FAILED = Decision(Verdict.DROPPED, None, None, (Remark("gate", "", ActionKind.DROP_EVENT, Reason.CHECK_FAILED),))

@@ -103,15 +103,18 @@ def _rule() -> _Schema:
         "action": _ref("action"),
         "classified": {"type": "boolean", "description": "Readers need a permission to see the values."},
         "scan": {"type": "boolean", "description": "`false` exempts a kept property from the detectors."},
+        "purposes": _ref("globs", "The only purposes that the properties serve: they go where all of these are refused."),
         "why": _text("The reason, for the next person who reads the policy.", 2_000),
     }
     event_only = {"properties": {"scope": {"enum": ["event", ["event"]]}}, "required": ["scope"]}
     kept = {"properties": {"action": {"const": "keep"}}}
+    removed = {"properties": {"action": {"enum": ["drop", "drop_event"]}}, "required": ["purposes", "action"]}
     return {
         **_object(keys, ("id", "properties", "category", "sensitivity", "action")),
         "allOf": [
             {"if": {"required": ["events"]}, "then": event_only},
             {"if": {"properties": {"scan": {"const": False}}, "required": ["scan"]}, "then": kept},
+            {"not": removed},
         ],
     }
 
@@ -205,11 +208,18 @@ def _filter() -> _Schema:
 
 
 def _consent() -> _Schema:
-    purpose = _object({"id": _slug("People refuse it by this name."), "events": _ref("globs")}, ("id", "events"))
+    purpose = _object(
+        {
+            "id": _slug("People refuse it by this name, and rules name it."),
+            "events": _ref("globs", "The events that serve it."),
+            "signals": _one_or_more(_words(Signal, "Browser signals that refuse it, and leave everything else.")),
+        },
+        ("id",),
+    )
     return _object(
         {
             "default": _words(Consented, "What holds for a person who has said nothing."),
-            "signals": _one_or_more(_words(Signal, "Browser signals that count as a refusal.")),
+            "signals": _one_or_more(_words(Signal, "Browser signals that refuse the whole record.")),
             "purposes": _list(purpose),
         }
     )

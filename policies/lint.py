@@ -53,6 +53,7 @@ CODES = frozenset(
         "rule-for-absent-event",
         "filter-never-reached",
         "purpose-without-events",
+        "signal-never-heard",
         "retention-without-rule",
         "no-cases",
         "action-without-case",

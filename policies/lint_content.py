@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from policies.categories import is_known, is_within, suggestion
 from policies.detect import CATEGORIES, SENSITIVITIES
-from policies.findings import Examined, Findings
+from policies.findings import Examined, Findings, LintFinding
 from policies.model import (
     ActionKind,
     Detector,
@@ -39,10 +39,37 @@ _RESTRICTED_NAMES: tuple[tuple[re.Pattern[str], str, Detector | None], ...] = tu
         (r".*(?:credit|debit)_?card|card_?(?:number|no)|pan|.*card_?number", "a payment card", Detector.CARD),
         (r"iban|bank_?account|account_?number", "a bank account", Detector.IBAN),
         (r"passport(?:_?(?:number|no))?|national_?id|tax_?id|drivers?_?licen[cs]e", "an identity document", Detector.NATIONAL_ID),
-        (r"diagnos[ie]s|medical_?record|health_?condition|religion|ethnicity|sexual_?orientation", _SPECIAL, None),
+        (
+            r"diagnos[ie]s|medical_?(?:record|condition|history)|health_?(?:condition|status)|medications?|allerg(?:y|ie)|"
+            r"disabilit(?:y|ie)|pregnan(?:t|cy)|hiv_?status|genetic_?(?:data|test)|dna",
+            _SPECIAL,
+            None,
+        ),
+        (
+            r"religion|religious_?(?:belief|affiliation)|faith|philosophical_?belief|political_?(?:opinion|party|affiliation|view)|"
+            r"(?:trade_?)?union_?member(?:ship)?|race|ethnic(?:ity|_?origin|_?group)|racial_?(?:origin|group)",
+            _SPECIAL,
+            None,
+        ),
+        (
+            r"sexual_?(?:orientation|preference)|sexuality|sex_?life|biometrics?|finger_?print|face_?(?:id|print|scan)|"
+            r"voice_?print|(?:iris|retina)_?scan",
+            _SPECIAL,
+            None,
+        ),
     )
 )
 _MUCH = 10
+# GDPR Article 9(1), as far as the taxonomy has a place for it.
+_ARTICLE_9 = (
+    "user.health_and_medical",
+    "user.biometric",
+    "user.authorization.biometric",
+    "user.demographic.race_ethnicity",
+    "user.demographic.religious_belief",
+    "user.demographic.political_opinion",
+    "user.demographic.sexual_orientation",
+)
 
 
 def kept(examined: Examined) -> Findings:
@@ -54,6 +81,9 @@ def kept(examined: Examined) -> Findings:
         if rule.sensitivity is Sensitivity.RESTRICTED:
             message = f"rule `{rule.id}` keeps what it calls restricted"
             yield examined.doubt("keeps-restricted", f"rules[{at}].action", message, "drop it, or `encrypt` it")
+        if any(is_within(rule.category, each) for each in _ARTICLE_9):
+            message = f"rule `{rule.id}` keeps `{rule.category}`, {_SPECIAL}"
+            yield _special(examined, rule, f"rules[{at}].category", message)
         for i, pattern in enumerate(rule.properties):
             yield from _kept_name(examined, f"rules[{at}].properties[{i}]", rule, pattern, on)
 
@@ -63,11 +93,24 @@ def _kept_name(examined: Examined, path: str, rule: Rule, pattern: str, on: set[
     for form, what, detector in _RESTRICTED_NAMES:
         if form.fullmatch(name):
             read = rule.scan and detector in on
-            # What somebody's health or belief is may be the very purpose of a policy; a password never is.
-            report = examined.doubt if read or what == _SPECIAL else examined.fault
+            message = f"rule `{rule.id}` keeps `{pattern}`, by its name {what}"
+            if what == _SPECIAL:
+                yield _special(examined, rule, path, message)
+                return
+            report = examined.doubt if read else examined.fault
             hint = "a detector still reads it; better drop it" if read else "drop it: no detector will find it in the value"
-            yield report("keeps-restricted", path, f"rule `{rule.id}` keeps `{pattern}`, by its name {what}", hint)
+            yield report("keeps-restricted", path, message, hint)
             return
+
+
+def _special(examined: Examined, rule: Rule, path: str, message: str) -> LintFinding:
+    """What somebody's health or belief is may be the very purpose of a policy. Then the policy says on what ground.
+
+    GDPR Article 9(1) forbids it, and 9(2) lists what allows it.
+    """
+    if rule.why.strip():
+        return examined.doubt("keeps-restricted", path, message, "its `why` must name the ground (GDPR Article 9(2))")
+    return examined.fault("keeps-restricted", path, message, "drop or `encrypt` it; or write the ground that allows it as `why`")
 
 
 def pseudonyms(examined: Examined) -> Findings:

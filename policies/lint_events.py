@@ -50,11 +50,23 @@ def filters(examined: Examined) -> Findings:
 
 
 def purposes(examined: Examined) -> Findings:
-    """Purposes that no event serves."""
-    for at, purpose in enumerate(examined.policy.consent.purposes):
-        if why := _absent(examined, purpose.events):
+    """Purposes that no event and no property serves, and signals that a purpose never hears."""
+    policy = examined.policy
+    served = {name for rule in policy.rules for name in rule.purposes}
+    for at, purpose in enumerate(policy.consent.purposes):
+        if purpose.events and (why := _absent(examined, purpose.events)):
             message = f"purpose `{purpose.name}` is served by events that {why}"
             yield examined.doubt("purpose-without-events", f"consent.purposes[{at}]", message, "correct its events")
+        elif not purpose.events and purpose.name not in served:
+            message = f"purpose `{purpose.name}` is served by no event and no rule"
+            yield examined.doubt(
+                "purpose-without-events", f"consent.purposes[{at}]", message, "give it `events`, or name it in a rule"
+            )
+        for signal in purpose.signals:
+            if signal in policy.consent.signals:
+                message = f"`{signal}` refuses every record already, so purpose `{purpose.name}` never hears it"
+                hint = "remove it from `consent.signals`, or here"
+                yield examined.doubt("signal-never-heard", f"consent.purposes[{at}].signals", message, hint)
 
 
 def _absent(examined: Examined, events: Sequence[str]) -> str:

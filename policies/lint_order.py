@@ -79,10 +79,10 @@ def _decides(examined: Examined, at: int, pattern: str, scope: Scope) -> Governi
     # Written without a sign between its words, a name must find the same rule.
     also = {entry.index for entry in classifier.candidates(".".join(map(joined_name, path.split("."))), scope)}
     for entry in classifier.candidates(path, scope):
-        if entry.index not in also:
-            continue
         if entry.rule is rule or entry.rule.id == rule.id:
             break
+        if entry.index not in also:
+            continue
         if _all_named(examined, entry.rule, pattern) and examined.patterns.events_cover(entry.rule.events, rule.events):
             return entry
     return None

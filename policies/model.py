@@ -2,7 +2,8 @@
 
 Nothing here behaves; ``compile`` gives a ``Policy`` its meaning and ``gate`` applies it.
 Fields that may hold personal data are kept out of every ``repr``. What is made once for every event is a
-``msgspec.Struct``, which costs a fifth of a frozen dataclass.
+``msgspec.Struct``, which costs a fifth of a frozen dataclass; ``gc=False``, because values that are made after their
+parts are in no cycle.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ class Rule:
 
     ``properties`` are names, globs or dotted paths; ``events`` are globs, empty for every event;
     ``category`` is a fideslang key; ``scan`` False exempts a kept property from the detectors;
-    ``classified`` marks values that readers without the permission must not see.
+    ``classified`` marks values that readers without the permission must not see; ``purposes`` are the only ones that the
+    properties serve: they are removed where all of these are refused. Empty: they serve none that could be refused.
     """
 
     id: str
@@ -158,6 +160,7 @@ class Rule:
     classified: bool = False
     scan: bool = True
     why: str = ""
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +225,18 @@ class DropFilter:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """A purpose of processing that people can refuse by itself, and the events (globs) that serve it."""
+    """A purpose of processing that people can refuse by itself, the events (globs) that serve it, and the browser signals
+    that refuse it for the request that carries them."""
 
     name: str
-    events: tuple[str, ...]
+    events: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Whose data may enter: the default for people who said nothing, the browser signals that count as a refusal,
-    and the purposes that can be refused one by one. An event that serves none of them needs no purpose."""
+    """Whose data may enter: the default for people who said nothing, the browser signals that refuse the whole record, and
+    the purposes that can be refused one by one. An event that serves none of them needs no purpose."""
 
     default: Consented = Consented.OPTED_IN
     signals: tuple[Signal, ...] = ()
@@ -281,7 +286,7 @@ class _Silent:
 NOBODY_REFUSES: frozenset[str] = frozenset()
 
 
-class Record(_Silent, msgspec.Struct, frozen=True):
+class Record(_Silent, msgspec.Struct, frozen=True, gc=False):
     """One thing to judge: an event, or one operation map of a profile or group update.
 
     ``name`` is the event name, or the operation such as ``$set``; ``properties`` is JSON-like and never
@@ -298,7 +303,7 @@ class Record(_Silent, msgspec.Struct, frozen=True):
     subject_key: bytes | None = None
 
 
-class Remark(msgspec.Struct, frozen=True):
+class Remark(msgspec.Struct, frozen=True, gc=False):
     """One thing the gate did: which rule, where, which action, and why. It never holds a value."""
 
     rule: str
@@ -307,7 +312,7 @@ class Remark(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Decision(_Silent, msgspec.Struct, frozen=True):
+class Decision(_Silent, msgspec.Struct, frozen=True, gc=False):
     """The answer for one record. ``name`` and ``properties`` are None exactly when it was dropped.
 
     The properties of a record that passes untouched are its own, not a copy. A quarantined record holds the cleaned

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from policies.text import folded_name
+from policies.text import folded_name, worded_name
 
 _WILD = "*?"
 _RUN = re.compile(r"[*?]{2,}")
@@ -36,8 +36,14 @@ class Patterns:
         self._left = budget
 
     def path_covers(self, wide: str, narrow: str) -> bool:
-        """Whether a property pattern names every path that another names. Patterns match the end of a path."""
-        outer, inner = segments(wide), segments(narrow)
+        """Whether a property pattern names every path that another names. Patterns match the end of a path.
+
+        A pattern is matched in each of its forms; one is covered when each of them is.
+        """
+        outer = _forms(wide)
+        return all(any(self._path_covers(one, inner) for one in outer) for inner in _forms(narrow))
+
+    def _path_covers(self, outer: Sequence[str], inner: Sequence[str]) -> bool:
         return len(outer) <= len(inner) and all(map(self._covers, outer, inner[-len(outer) :]))
 
     def paths_meet(self, one: str, other: str) -> bool:
@@ -107,6 +113,14 @@ def _event(glob: str) -> str:
 def segments(pattern: str) -> tuple[str, ...]:
     """The names that a property pattern is made of, in the form in which they are compared."""
     return tuple(_normal(part) for part in folded_name(pattern.replace("[]", "")).split("."))
+
+
+@lru_cache(maxsize=4_096)
+def _forms(pattern: str) -> tuple[tuple[str, ...], ...]:
+    """The segments of a pattern as it is folded, and with `_` between its words, which the gate tries too."""
+    worded = tuple(_normal(part) for part in worded_name(pattern.replace("[]", "")).split("."))
+    folded = segments(pattern)
+    return (folded,) if worded == folded else (folded, worded)
 
 
 def _normal(glob: str) -> str:

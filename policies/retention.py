@@ -96,3 +96,8 @@ class Expiry:
 
     def _falls_under(self, category: str) -> bool:
         return category == self._category or category.startswith(f"{self._category}.")
+
+
+def expiries(policy: Policy, gate: Gate) -> list[Expiry]:
+    """Every entry of the policy's ``retention``, in its order."""
+    return [Expiry(entry, policy, gate) for entry in policy.retention]

@@ -12,7 +12,7 @@ from policies.cases import read_case
 from policies.classify import HOUSEKEEPING
 from policies.detect import is_region
 from policies.errors import PolicyProblem
-from policies.located import Located, Reader, json_value, shown
+from policies.located import Located, Reader, json_value, meant, shown
 from policies.model import (
     ActionKind,
     Case,
@@ -60,6 +60,7 @@ _RULE_FIELDS = (
     "action",
     "classified",
     "scan",
+    "purposes",
     "why",
 )
 _RULE_REQUIRED = ("id", "properties", "category", "sensitivity", "action")
@@ -86,10 +87,14 @@ def read_policy(node: Located, problems: list[PolicyProblem]) -> Policy:
 class _PolicyReader(Reader):
     """One reading of one policy."""
 
+    _purposes: tuple[str, ...] = ()
+
     def policy(self, node: Located) -> Policy:
         """The whole file."""
         fields = self.fields(node, "", _POLICY_FIELDS, ("policy",))
         events = self.fields(fields["events"], "events", ("allow", "block", "drop"), ()) if "events" in fields else {}
+        consent = self._consent(fields.get("consent"))
+        self._purposes = tuple(purpose.name for purpose in consent.purposes)
         return Policy(
             name=self.pattern(fields["policy"], "policy", _SLUG, _SLUG_FORM) if "policy" in fields else "",
             description=self.text(fields["description"], "description", 4_000) if "description" in fields else "",
@@ -104,7 +109,7 @@ class _PolicyReader(Reader):
             allowed_events=self._globs(events.get("allow"), "events.allow"),
             blocked_events=self._globs(events.get("block"), "events.block"),
             drop_filters=self._several(events.get("drop"), "events.drop", self._drop_filter),
-            consent=self._consent(fields.get("consent")),
+            consent=consent,
             retention=self._several(fields.get("retention"), "retention", self._retention),
             cases=self._cases(fields.get("cases")),
         )
@@ -192,18 +197,23 @@ class _PolicyReader(Reader):
         default = Consented.OPTED_IN
         if "default" in fields:
             default = self.member(fields["default"], "consent.default", Consented, Consented.OPTED_OUT)
-        signals: tuple[Signal, ...] = ()
-        if "signals" in fields:
-            at = "consent.signals"
-            signals = self.items(fields["signals"], at, self._signal, single=True)
+        signals = self._signals(fields, "consent")
         return Consent(default, signals, self._several(fields.get("purposes"), "consent.purposes", self._purpose))
 
-    def _signal(self, node: Located, path: str) -> Signal:
-        return self.member(node, path, Signal, Signal.GPC)
+    def _signals(self, fields: dict[str, Located], path: str) -> tuple[Signal, ...]:
+        if "signals" not in fields:
+            return ()
+        return self.items(
+            fields["signals"], f"{path}.signals", lambda item, at: self.member(item, at, Signal, Signal.GPC), single=True
+        )
 
     def _purpose(self, node: Located, path: str, seen: dict[str, int]) -> Purpose:
-        fields = self.fields(node, path, ("id", "events"), ("id", "events"))
-        return Purpose(self._id(fields.get("id"), f"{path}.id", seen), self._globs(fields.get("events"), f"{path}.events"))
+        fields = self.fields(node, path, ("id", "events", "signals"), ("id",))
+        return Purpose(
+            self._id(fields.get("id"), f"{path}.id", seen),
+            self._globs(fields.get("events"), f"{path}.events"),
+            self._signals(fields, path),
+        )
 
     def _retention(self, node: Located, path: str, seen: dict[str, int]) -> Retention:
         fields = self.fields(node, path, ("id", "events", "category", "days"), ("id", "days"))
@@ -276,6 +286,7 @@ class _PolicyReader(Reader):
             classified="classified" in fields and self.boolean(fields["classified"], f"{path}.classified"),
             scan="scan" not in fields or self.boolean(fields["scan"], f"{path}.scan"),
             why=self.text(fields["why"], f"{path}.why", 2_000) if "why" in fields else "",
+            purposes=self._purposes_of(fields.get("purposes"), f"{path}.purposes"),
         )
         self._check_together(rule, fields, path)
         return rule
@@ -286,6 +297,18 @@ class _PolicyReader(Reader):
             self.note(fields["scan"], f"{path}.scan", "only a property that is kept can be exempt from detection")
         if rule.events and rule.scopes != (Scope.EVENT,):
             self.note(fields["events"], f"{path}.events", "only events have names", "add `scope: event`")
+        if rule.purposes and rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT):
+            self.note(fields["purposes"], f"{path}.purposes", "what is removed anyway serves no purpose", "remove `purposes`")
+
+    def _purposes_of(self, node: Located | None, path: str) -> tuple[str, ...]:
+        def purpose(item: Located, at: str) -> str:
+            name = self.text(item, at)
+            if name and name not in self._purposes:
+                known = f"one of {', '.join(self._purposes)}" if self._purposes else "list it under `consent.purposes`"
+                self.note(item, at, f"unknown purpose `{shown(name)}`", meant(name, self._purposes) or known)
+            return name
+
+        return () if node is None else self.items(node, path, purpose, single=True)
 
     def _id(self, node: Located | None, path: str, seen: dict[str, int]) -> str:
         if node is None:

@@ -14,7 +14,7 @@ SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 """The types of JSON values that have no parts."""
 _NUMBERS: frozenset[type] = frozenset({int, float})
 _MAX_PLANS = 8_192
-_MAX_PLAIN = 16_384
+_MAX_PARTS = 16_384
 _MAX_PLANNED_KEYS = 300
 _MAX_PLANNED_NAMES = 16_384
 _MAX_NAME = 128
@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     insert_ids: tuple[str, ...]
     scanned: tuple[str, ...]
     suspicious: bool  # A name among the keys may hold personal data itself.
+    walked: bool  # Something is to be done whatever the values are.
     values: Callable[[Any], Any]  # The values of ``scanned``, in one call.
 
 
@@ -39,43 +40,44 @@ class Shapes:
     one out. All that is remembered is bounded.
     """
 
-    __slots__ = ("_classifier", "_once", "_plain", "_plans", "root")
+    __slots__ = ("_classifier", "_once", "_parts", "known", "root")
 
     def __init__(self, classifier: Classifier, root: Place) -> None:
         """Start with nothing seen."""
         self.root = root
         self._classifier = classifier
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self.known: dict[tuple[str, ...], Plan] = {}
         self._once: set[int] = set()
-        # Names that no rule touches and that hold nothing themselves.
-        self._plain: set[str] = set()
+        # What each name is, apart from the places of the classifier: a name costs nothing else until a walk asks.
+        self._parts: dict[str, Part] = {}
 
-    def plan(self, keys: tuple[str, ...]) -> Plan:
-        """The plan for these names, in this order."""
-        return self._plans.get(keys) or self._made(keys)
-
-    def _made(self, keys: tuple[str, ...]) -> Plan:
-        plain = self._plain
-        rest = [key for key in keys if key not in plain]
+    def made(self, keys: tuple[str, ...]) -> Plan:
+        """The plan for these names, in this order, when it is not among the ``known``."""
+        known = self._parts
         parts: tuple[list[str], ...] = ([], [], [], [], [])
         touched, clocks, identifiers, insert_ids, scanned = parts
-        suspicious = False
-        for key in rest:
-            place = self._classifier.place(self.root, key)
-            parts[place.part].append(key)
-            suspicious = suspicious or place.suspicious
-            if place.part is Part.SCANNED and not place.suspicious and len(key) <= _MAX_NAME:
-                if len(plain) >= _MAX_PLAIN:
-                    plain.clear()
-                plain.add(key)
-        unknown = set(rest)
-        others = tuple(key for key in keys if key not in unknown) if rest else keys
-        names = (*others, *scanned)
-        guards = (*((key, _NUMBERS) for key in clocks), *((key, SCALARS) for key in identifiers))
-        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, suspicious, _getter(names))
-        if not suspicious and len(keys) <= _MAX_PLANNED_KEYS and sum(map(len, keys)) <= _MAX_PLANNED_NAMES:
-            self._remember(keys, plan)
+        for key in keys:
+            part = known.get(key)
+            if part is None:
+                part = self._learned(key)
+                if part is None:
+                    # The walk goes through all of the record, so what the other names are is left to it.
+                    return Plan((), (), (), (), keys, True, True, _getter(keys))
+            parts[part].append(key)
+        guards = (*[(key, _NUMBERS) for key in clocks], *[(key, SCALARS) for key in identifiers])
+        names = tuple(scanned)
+        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, False, bool(touched), _getter(names))
+        self._remember(keys, plan)
         return plan
+
+    def _learned(self, key: str) -> Part | None:
+        """What a name is that was not seen before, or was forgotten; None where it may hold personal data itself."""
+        part = self._classifier.part(self.root, key)
+        if part is not None and len(key) <= _MAX_NAME:
+            if len(self._parts) >= _MAX_PARTS:
+                self._parts.clear()
+            self._parts[key] = part
+        return part
 
     def _remember(self, keys: tuple[str, ...], plan: Plan) -> None:
         sighting = hash(keys)
@@ -84,9 +86,11 @@ class Shapes:
                 self._once.clear()
             self._once.add(sighting)
             return
-        if len(self._plans) >= _MAX_PLANS:
-            self._plans.clear()
-        self._plans[keys] = plan
+        if len(keys) > _MAX_PLANNED_KEYS or sum(map(len, keys)) > _MAX_PLANNED_NAMES:
+            return
+        if len(self.known) >= _MAX_PLANS:
+            self.known.clear()
+        self.known[keys] = plan
 
 
 def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.classify import Classifier, Place
+from policies.consent import ConsentTerms
 from policies.detect import Scanner
 from policies.model import DetectorTerms, Unknown
 from policies.shapes import SCALARS
@@ -14,6 +15,10 @@ from policies.vocabulary import Detector, Fallback, Sensitivity
 
 MAX_DEPTH: Final = 20
 """How many containers, JSON texts included, may stand inside each other; what lies deeper is dropped."""
+
+MAX_NAMES: Final = 255
+"""How many names that may hold personal data themselves are judged in one record; further ones are removed with their
+values. No SDK sends one, and ingest takes no more names than this on one level."""
 
 _STRICTNESS = tuple(Fallback)
 _GRAVITY = tuple(Sensitivity)
@@ -28,6 +33,7 @@ class Terms:
     detectors: Mapping[Detector, DetectorTerms]
     unknown_properties: Unknown
     region: str
+    consent: ConsentTerms
 
 
 def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
@@ -35,9 +41,10 @@ def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
 
     A level without an answer of its own takes the strictest of the levels below it: more harm never gets less care.
     """
-    answers = [unknown.otherwise]
-    if seen is not None:
-        answers += [answer for level, answer in unknown.found if _GRAVITY.index(level) <= _GRAVITY.index(seen)]
+    if seen is None or not unknown.found:
+        return unknown.otherwise
+    reached = _GRAVITY.index(seen)
+    answers = [unknown.otherwise, *(answer for level, answer in unknown.found if _GRAVITY.index(level) <= reached)]
     return max(answers, key=_STRICTNESS.index)
 
 
@@ -47,12 +54,18 @@ def leaves_alone(classifier: Classifier, place: Place, value: Any, depth: int = 
         return False
     if type(value) is list:
         return all(type(item) in SCALARS or leaves_alone(classifier, place, item, depth + 1) for item in value)
-    if type(value) is not dict:
-        return False
+    return type(value) is dict and _leaves_members_alone(classifier, place, value, depth)
+
+
+def _leaves_members_alone(classifier: Classifier, place: Place, value: dict[Any, Any], depth: int) -> bool:
+    names = (place, *value)
+    if names in classifier.untouched and SCALARS.issuperset(map(type, value.values())):
+        return True
     for key, item in value.items():
         below = classifier.place(place, key) if type(key) is str else None
         if below is None or below.suspicious or not below.is_left_alone:
             return False
         if type(item) not in SCALARS and not leaves_alone(classifier, below, item, depth + 1):
             return False
+    classifier.remember_untouched(names)
     return True

@@ -148,6 +148,22 @@ _UNSEEN: dict[int, None] = dict.fromkeys(
 )
 
 
+_GAP = re.compile(r"[\s_\-]{3,}")
+_RUN = re.compile(r"([^\w\s])\1{2,}")
+
+
+def unpadded(name: str) -> str:
+    """A name without what makes it longer and changes nothing about what it is called: invisible characters, signs at
+    its ends, runs of them inside. What is then cut to a length begins with the name."""
+    bare = name if name.isascii() and name.isprintable() else _translated(_translated(name, _UNSEEN), _hidden())
+    return _RUN.sub(r"\1", _GAP.sub("_", bare)).strip(" ._-\t\r\n")
+
+
+@cache
+def _hidden() -> dict[int, str | None]:
+    return {code: None for code, plain in _table().items() if plain is None}
+
+
 # Where a word starts inside a name written like userEmail or IPAddress.
 _HUMP = re.compile(r"(?<=[a-z0-9ß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])")
 _BETWEEN_WORDS = re.compile(r"[ _\-]+")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from policies.canonical import canonical
 from policies.cipher import encrypted
 from policies.context import CheckContext
 from policies.generalise import generalised
-from policies.model import Encrypt, Generalise, Hash, Mask, Quarantine, Record, Redact, Replace, Tokenise, Truncate
+from policies.model import Action, Encrypt, Generalise, Hash, Mask, Quarantine, Record, Redact, Replace, Tokenise, Truncate
 from policies.pseudonym import in_period
 
 CHANGING = (Hash, Mask, Truncate, Generalise, Replace, Redact, Quarantine, Encrypt, Tokenise)
@@ -65,6 +66,17 @@ class Transformer:
                 changed = self._tokenised(action.purpose or category, value)
         return changed
 
+    def piece(self, action: Changing, category: str, value: Any) -> Any:
+        """The same of a scalar that is a piece of a value (``is_spread``): one that is as short as what the action would
+        leave of the whole says something that the whole would not have said any more."""
+        changed = self.changed(action, category, value)
+        limit = _kept(action)
+        if limit is None or value is None or isinstance(value, bool):
+            return changed
+        if len(written(value)) >= limit and (changed != value or isinstance(value, str)):
+            return changed
+        return placeholder(category)[:limit] if isinstance(action, Truncate) else placeholder(category)
+
     def pseudonym(self, purpose: str, text: str, category: str) -> str:
         """The pseudonym of ``text`` under the current key; what this or an older key made is returned as it is.
 
@@ -92,6 +104,32 @@ class Transformer:
     def _tokenised(self, purpose: str, value: Any) -> str:
         tokens = self._context.tokens
         return NO_KEY if tokens is None or value == NO_KEY else tokens.token(purpose, value)
+
+
+def is_spread(action: Action, value: Any) -> bool:
+    """Whether ``action`` keeps the begin of a value and ``value`` is a list or mapping that holds more than that, as in
+    ``[1985, 4, 12]`` under ``truncate``: its parts are then taken for pieces of one value."""
+    limit = _kept(action)
+    if limit is None:
+        return False
+    stack, pieces, length = [value], 0, 0
+    while stack and (pieces < 2 or length <= limit):
+        one = stack.pop()
+        if isinstance(one, Mapping):
+            stack += one.values()
+        elif isinstance(one, list | tuple):
+            stack += one
+        elif isinstance(one, str | int | float) and not isinstance(one, bool):
+            pieces += 1
+            length += len(written(one)) + (pieces > 1)
+    return pieces > 1 and length > limit
+
+
+def _kept(action: Action) -> int | None:
+    """How many characters at the begin of a value the action keeps, if that is what it does."""
+    if isinstance(action, Truncate):
+        return action.length
+    return action.postal if isinstance(action, Generalise) else None
 
 
 def written(value: str | float) -> str:

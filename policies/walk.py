@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from policies.classify import Governing, Place, Role
+from policies.classify import MAX_NAME, Governing, Place, Role
 from policies.context import CheckContext
 from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
 from policies.model import Mask, Record, Remark, Truncate
 from policies.shapes import SCALARS
-from policies.terms import MAX_DEPTH, Terms, fallback_of
-from policies.transform import CHANGING, Changing, Transformer
+from policies.terms import MAX_DEPTH, MAX_NAMES, Terms, fallback_of
+from policies.transform import CHANGING, Changing, Transformer, is_spread
 from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
-_GRAVITY = tuple(Sensitivity)
+_GRAVITY: Final = {sensitivity: rank for rank, sensitivity in enumerate(Sensitivity)}
+_RULES: Final = {detector: f"detector.{detector}" for detector in Detector}
+_DETECTORS: Final = len(Detector)
 _IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
 
@@ -42,13 +44,18 @@ class Refused(Exception):
 class Walk:
     """One record under examination. Collects remarks and whether the record must be held."""
 
-    __slots__ = ("_craft", "_exposed", "_terms", "gravest", "quarantined", "remarks")
+    __slots__ = ("_craft", "_exposed", "_names", "_record", "_signals", "_spread", "_terms", "gravest", "quarantined", "remarks")
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
+        self._record = record
+        self._signals = context.signals
         self._craft = Transformer(context, record, terms.region)
         self._exposed = context.identifiers == "exposed" or record.scope is not Scope.EVENT
+        self._names = 0  # Suspicious ones, of which a record may have ``MAX_NAMES``.
+        # The rule whose value, in the list or mapping at hand, was sent in pieces.
+        self._spread: Governing | None = None
         self.remarks: list[Remark] = []
         self.quarantined = False
         self.gravest: Sensitivity | None = None
@@ -68,11 +75,13 @@ class Walk:
 
         Raises Refused when the record as a whole must not pass.
         """
-        wanted = set(keys)
-        place_of = self._terms.classifier.place
-        places = {key: place_of(root, key) for key in properties if key in wanted and isinstance(key, str)}
-        if len(places) < len(wanted) or any(place.suspicious for place in places.values()):
-            return self._renamed(properties, wanted, root)
+        wanted, places = set(keys), {}
+        for key in properties:
+            if key in wanted:
+                place = self._terms.classifier.place(root, key) if isinstance(key, str) else None
+                if place is None or place.suspicious:
+                    return self._renamed(properties, wanted, root)
+                places[key] = place
         # No name changes, so every value that remains stays where it stood.
         kept = dict(properties)
         for key, place in places.items():
@@ -107,14 +116,20 @@ class Walk:
         if not isinstance(key, str):
             self._remark("gate", f"{shown}.<key>", ActionKind.DROP, Reason.INVALID_TYPE)
             return
+        if len(key) > MAX_NAME or (self._names >= MAX_NAMES and self._terms.scanner.suspicion.name(key)):
+            self._drop("gate", f"{shown}.<key>", Reason.INVALID_TYPE)
+            return
         place = self._terms.classifier.place(parent, key)
         path = f"{shown}.{key}"
         if place.suspicious:
             hidden = f"{shown}.<key>"
+            self._names += 1
             new_key = self._text(place, key, hidden, depth) if key[:1] in JSON_STARTS else self._scrubbed(key, hidden, "")
             if isinstance(new_key, Gone):
                 return
             if new_key != key:
+                # What is left of the name may be one that a rule is about, and was not before.
+                place = self._terms.classifier.renamed(parent, place, new_key)
                 key, path = new_key, hidden
         result = self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
         if result is not GONE:
@@ -165,7 +180,7 @@ class Walk:
         """What is left of a value: first its rule, then its parts or its text."""
         entry = place.governing
         if entry is not None:
-            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT):
+            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT) or self._withheld(entry) is not None:
                 return self._removed(entry, path)
             known = True
         if type(value) in SCALARS:
@@ -173,15 +188,19 @@ class Walk:
         return self._container(place, value, path, depth, known)
 
     def _container(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
-        if type(value) is dict or isinstance(value, Mapping):
-            if depth > MAX_DEPTH:
-                return self._drop("gate", path, Reason.TOO_DEEP)
-            return self._mapping(place, value, path, depth, known)
-        if isinstance(value, list | tuple):
-            if depth > MAX_DEPTH:
-                return self._drop("gate", path, Reason.TOO_DEEP)
+        if not isinstance(value, Mapping | list | tuple):
+            return self._drop("gate", path, Reason.INVALID_TYPE)
+        if depth > MAX_DEPTH:
+            return self._drop("gate", path, Reason.TOO_DEEP)
+        entry, around = place.governing, self._spread
+        if entry is not None and entry is not around and is_spread(entry.rule.action, value):
+            self._spread = entry
+        try:
+            if isinstance(value, Mapping):
+                return self._mapping(place, value, path, depth, known)
             return self._sequence(place, value, path, depth, known)
-        return self._drop("gate", path, Reason.INVALID_TYPE)
+        finally:
+            self._spread = around
 
     def _mapping(self, place: Place, value: Mapping[str, Any], path: str, depth: int, known: bool) -> Any:
         kept: dict[str, Any] = {}
@@ -224,7 +243,7 @@ class Walk:
         return result if result is GONE else self._unknown(result, path, seen)
 
     def _note(self, sensitivity: Sensitivity | None) -> None:
-        if sensitivity is not None and (self.gravest is None or _GRAVITY.index(sensitivity) > _GRAVITY.index(self.gravest)):
+        if sensitivity is not None and (self.gravest is None or _GRAVITY[sensitivity] > _GRAVITY[self.gravest]):
             self.gravest = sensitivity
 
     def _scanned(self, place: Place, value: Any, path: str, depth: int) -> Any:
@@ -235,7 +254,10 @@ class Walk:
         return value
 
     def _changed(self, entry: Governing, action: Changing, value: Any, path: str) -> Any:
-        result = self._craft.changed(action, entry.rule.category, value)
+        if self._spread is entry:
+            result = self._craft.piece(action, entry.rule.category, value)
+        else:
+            result = self._craft.changed(action, entry.rule.category, value)
         if action.kind is ActionKind.QUARANTINE:
             self.quarantined = True
             self._remark(entry.rule.id, path, action.kind, entry.reason)
@@ -267,7 +289,7 @@ class Walk:
     def _unreadable(self, place: Place, value: str, text: str, path: str) -> Any:
         """A text like JSON that does not parse: where what stands under a name in it ends, nobody can say."""
         try:
-            entry = governed_part(self._terms.classifier, place, text)
+            entry = governed_part(self._terms.classifier, place, text, self._leaves_alone)
         except Unreadable:
             return self._drop("gate", path, Reason.INVALID_TYPE)
         return self._removed(entry, path) if entry is not None else self._scrubbed(value, path, place.meaning)
@@ -306,10 +328,10 @@ class Walk:
         """What stands in place of a finding, with one remark for each detector and path."""
         action = self._terms.detectors[finding.detector].action
         self._note(SENSITIVITIES[finding.detector])
-        remark = Remark(f"detector.{finding.detector}", path, action, REASONS[finding.detector])
+        remark = Remark(_RULES[finding.detector], path, action, REASONS[finding.detector])
         if action is ActionKind.DROP_EVENT:
             raise Refused(remark)
-        if not self.remarks or remark not in self.remarks[-len(Detector) :]:
+        if not self.remarks or remark not in self.remarks[-_DETECTORS:]:
             self.remarks.append(remark)
         if action is ActionKind.DROP:
             raise _Dropped
@@ -324,8 +346,21 @@ class Walk:
         """The value is removed whole, whatever else its rule might leave of it. Raises Refused."""
         if entry.rule.action.kind is ActionKind.DROP_EVENT:
             raise Refused(Remark(entry.rule.id, path, ActionKind.DROP_EVENT, entry.reason))
-        self.quarantined = self.quarantined or entry.rule.action.kind is ActionKind.QUARANTINE
-        return self._drop(entry.rule.id, path, entry.reason)
+        withheld = self._withheld(entry)
+        if withheld is None and entry.rule.action.kind is ActionKind.QUARANTINE:
+            self.quarantined = True
+        return self._drop(entry.rule.id, path, withheld or entry.reason)
+
+    def _withheld(self, entry: Governing) -> Reason | None:
+        """Why a property may not be kept because all the purposes that it serves are refused, or None."""
+        purposes = entry.rule.purposes
+        return self._terms.consent.purpose_refusal(purposes, self._record, self._signals) if purposes else None
+
+    def _leaves_alone(self, place: Place) -> bool:
+        entry = place.governing
+        if entry is None or place.telling or not entry.rule.purposes:
+            return place.is_left_alone
+        return entry.rule.action.kind is ActionKind.KEEP and self._withheld(entry) is None
 
     def _drop(self, rule: str, path: str, reason: Reason) -> Gone:
         self._remark(rule, path, ActionKind.DROP, reason)

@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 
 from app.access.roles import Role
 from app.access.service import Kind, Principal, project_of_token
+from app.access.sight import Purpose, Sight
 from app.bootstrap import Services, bootstrap
 from app.doorbell import RUN_REQUEST
 from app.events.port import EventQuery, EventRow
@@ -124,7 +125,7 @@ class Tenant:
         """Every event of the project, as it stands in the store."""
         services = self.home.services
         with services.database.read() as tx:
-            return list(services.stores.of(None).scan(tx, self.id, EventQuery()))
+            return list(services.stores.of(None).scan(tx, Sight(self.id, Purpose.INTERNAL), EventQuery()))
 
     def names(self) -> list[str]:
         """The names of the stored events, sorted."""

@@ -10,6 +10,7 @@ class Permission(StrEnum):
 
     EVENTS_IMPORT = "events:import"
     EVENTS_READ = "events:read"
+    COHORTS_WRITE = "cohorts:write"
     POLICY_CHECK = "policy:check"
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
@@ -21,12 +22,19 @@ class Permission(StrEnum):
     ARCHIVES_DOWNLOAD = "archives:download"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    IDENTITY_WRITE = "identity:write"
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
-    UPSTREAM_READ = "upstream:read"
-    UPSTREAM_WRITE = "upstream:write"
-    # No route asks for this one: whoever holds it is shown values under `encrypt` in clear where events are read.
+    LEXICON_READ = "lexicon:read"
+    LEXICON_WRITE = "lexicon:write"
+    # What loses data or changes what readers count: block, merge, drop filters, what becomes of new names.
+    LEXICON_BLOCK = "lexicon:block"
+    # To mark as classified needs no right to see the values.
+    LEXICON_CLASSIFY = "lexicon:classify"
+    # No route asks for these two. Whoever holds the first is shown the ids of a closure, and whoever holds the second values
+    # under `encrypt` in clear where events are read.
+    IDS_REVEAL = "ids:reveal"
     VALUES_DECRYPT = "values:decrypt"
 
 
@@ -54,14 +62,23 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.KEYS_READ,
             Permission.TOKENS_REVEAL,
             Permission.VALUES_DECRYPT,
+            Permission.IDS_REVEAL,
             Permission.POLICY_OBSERVE,
             Permission.QUARANTINE_READ,
             Permission.QUARANTINE_DECIDE,
-            Permission.UPSTREAM_READ,
+            Permission.LEXICON_READ,
+            Permission.LEXICON_WRITE,
+            Permission.LEXICON_CLASSIFY,
         }
     ),
     Role.AUDITOR: frozenset(
-        {Permission.AUDIT_READ, Permission.POLICY_READ, Permission.SUBJECTS_READ, Permission.KEYS_READ, Permission.UPSTREAM_READ}
+        {
+            Permission.AUDIT_READ,
+            Permission.POLICY_READ,
+            Permission.SUBJECTS_READ,
+            Permission.KEYS_READ,
+            Permission.LEXICON_READ,
+        }
     ),
     Role.ADMIN: frozenset(Permission),
 }

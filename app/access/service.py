@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.access.roles import PERMISSIONS, Permission, Role
 from app.access.tables import principal, project
 from app.audit.entry import AuditAction, Entry
@@ -53,6 +54,7 @@ class Project:
     active_policy: int | None
     store_url: str | None = field(repr=False)
     region: str = "default"
+    identity: IdentityMode = IdentityMode.SIMPLIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,15 @@ class Access:
         return Principal(
             id=columns[principal.c.id],
             role=Role(found.role),
-            project=Project(columns[project.c.id], found.name, found.token, found.active_policy, found.store_url, found.region),
+            project=Project(
+                columns[project.c.id],
+                found.name,
+                found.token,
+                found.active_policy,
+                found.store_url,
+                found.region,
+                IdentityMode(found.identity),
+            ),
         )
 
     def _digest(self, secret: str) -> bytes:
@@ -129,7 +139,14 @@ class Access:
     # --- making them -------------------------------------------------------------------------------------------------
 
     def create_project(
-        self, tx: Connection, name: str, *, actor: str, region: str = "default", token: str | None = None
+        self,
+        tx: Connection,
+        name: str,
+        *,
+        actor: str,
+        region: str = "default",
+        identity: IdentityMode = IdentityMode.SIMPLIFIED,
+        token: str | None = None,
     ) -> Project:
         """A new project with its own keys, and a token of its own or the one that its senders use already.
 
@@ -147,10 +164,14 @@ class Access:
             active_policy=None,
             store_url=None,
             region=region,
+            identity=identity,
         )
-        tx.execute(sa.insert(project).values(id=made.id, name=name, token=made.token, region=region, created_ms=self._clock()))
-        self._keyring.create(tx, made.id, self._clock())
-        self._audit.stage(tx, Entry(AuditAction.PROJECT_CREATED, made.id, actor, self._clock(), obj=str(made.id)))
+        now = self._clock()
+        kept = {"name": name, "token": made.token, "region": region, "created_ms": now, "identity": identity.value}
+        tx.execute(sa.insert(project).values(id=made.id, **kept))
+        self._keyring.create(tx, made.id, now)
+        facts = {"identity": identity.value}
+        self._audit.stage(tx, Entry(AuditAction.PROJECT_CREATED, made.id, actor, now, obj=str(made.id), facts=facts))
         return made
 
     def create_principal(
@@ -207,7 +228,7 @@ def all_projects(tx: Connection) -> list[Project]:
 
 
 def _project(row: Any) -> Project:
-    return Project(row.id, row.name, row.token, row.active_policy, row.store_url, row.region)
+    return Project(row.id, row.name, row.token, row.active_policy, row.store_url, row.region, IdentityMode(row.identity))
 
 
 def _refuse_token(tx: Connection, token: str) -> None:

@@ -18,6 +18,8 @@ project = sa.Table(
     column("store_url", sa.Text, holds=Holds.NOT_PERSONAL),
     column("region", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    # How ids become people. Rows of before the choice existed are simplified, which is what they were.
+    column("identity", sa.Text, nullable=False, server_default="simplified", holds=Holds.NOT_PERSONAL),
 )
 
 principal = sa.Table(

@@ -107,7 +107,7 @@ class AuditLog:
         expected = 0
         with self._database.read() as tx:
             rows = sa.select(audit_entry).where(audit_entry.c.project_id == project_id).order_by(audit_entry.c.idx)
-            for row in tx.execution_options(yield_per=_BATCH).execute(rows):
+            for row in tx.execute(rows, execution_options={"yield_per": _BATCH}):
                 yield from range(expected, row.idx)
                 if leaf_hash(row.body) != row.leaf:
                     yield row.idx

@@ -1,7 +1,9 @@
 """The event store as the rest of the service sees it. An adapter for another engine implements this and nothing more.
 
-Rows name people by uid only. Reads do not know who is hidden: the caller resolves uids through the register and leaves the
-hidden ones out, so that hiding works the same over every engine.
+Every read demands a `Sight` and answers with what is in it: only rows of which its expression is true, without the properties
+that it withholds. Rows name people by uid only, and a store does not know who of them is hidden: the caller asks
+`app.sight.people` and leaves the others out, so that hiding works the same over every engine. What takes no `Sight` is no
+read: it is how ingest, erasure and retention change rows, and shows them to nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy.engine import Connection
+
+from app.access.sight import Sight
+from app.where.tree import Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class EventRow:
 class ProfileRow:
     """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts.
 
-    `changed_ms` is when it was last put, by the clock of this server.
+    `changed_ms` is when it was last put, by the clock of this server. `group_key` names the kind of group that the profile
+    is of ("company"), and is empty for a person's; a group stands in the register like a person does (wire section 9).
     """
 
     seq: int
@@ -42,11 +48,13 @@ class ProfileRow:
     last_seen_ms: int | None
     policy_version: int
     changed_ms: int = 0
+    group_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events a scan returns: from `from_ms` (inclusive) to `to_ms` (exclusive), of these names and these people.
+    """Which events a scan returns: from `from_ms` (inclusive) to `to_ms` (exclusive), of these names and these people, and
+    of which `where` is true, its ids bound to uids (`app.sight.ids`).
 
     `after` is the (time, dedup) of an event: only what follows it in the order of the scan. `limit` is how many at most;
     with `newest_first` those are the last ones, from the newest back.
@@ -59,6 +67,21 @@ class EventQuery:
     after: tuple[int, int] | None = None
     limit: int | None = None
     newest_first: bool = False
+    where: Expr | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileQuery:
+    """Which profiles a scan returns: after_seq < seq <= up_to_seq, of these people, and of which `where` is true.
+
+    `group_key` is empty for profiles of people, the kind of groups for theirs, and None for all alike.
+    """
+
+    after_seq: int = 0
+    up_to_seq: int = (1 << 63) - 1
+    uids: Collection[int] | None = None
+    where: Expr | None = field(default=None, repr=False)
+    group_key: str | None = ""
 
 
 class EventStore(Protocol):
@@ -67,26 +90,40 @@ class EventStore(Protocol):
     def append(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> None:
         """Store events. A row with the same (time, dedup) replaces the earlier one (wire section 7: the latest is shown)."""
 
-    def scan(self, tx: Connection, project_id: int, query: EventQuery) -> Iterator[EventRow]:
-        """Events in time order, streamed: memory does not grow with the result."""
+    def scan(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[EventRow]:
+        """Events in sight, in time order, streamed: memory does not grow with the result.
 
-    def count(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        Raises `NotAllowed` when `where` asks for a property that is withheld, as every read does.
+        """
+
+    def count(self, tx: Connection, sight: Sight, query: EventQuery) -> int:
         """How many events a scan would return; `after` and `limit` do not count."""
+
+    def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
+        """Profiles in sight, in order of `seq`, streamed."""
+
+    def count_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> int:
+        """How many profiles a scan would return."""
+
+    def read_profiles(self, tx: Connection, sight: Sight, uids: Collection[int]) -> Sequence[ProfileRow]:
+        """The profiles of a few thousand people at most, those in sight, in order of `seq`."""
+
+    # --- what changes rows, and shows them to nobody -----------------------------------------------------------------
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """The profiles of these people, locked until the transaction ends where the engine can."""
+
+    def lock_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> None:
+        """Hold the profiles of these people until the transaction ends, where the engine can, all of them in one order.
+
+        Whoever then reads and puts them some at a time cannot meet another batch half-way.
+        """
 
     def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
         """Create or replace profiles; `seq` of a new one is ignored and given by the store."""
 
     def delete_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> int:
         """Delete profiles, keeping events."""
-
-    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
-        """Profiles with after_seq < seq <= up_to_seq, in that order, streamed."""
-
-    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
-        """How many profiles there are up to this `seq`."""
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq`, 0 when there is no profile."""

@@ -7,6 +7,11 @@ from typing import Any
 
 Properties = dict[str, Any]
 
+MOST_PROPERTIES = 2_000
+"""Properties of one profile, and of one operation on it (wire section 8)."""
+REPEATABLE = frozenset({"$set", "$set_once", "$union", "$remove"})
+"""Operations that change nothing when they are done once more."""
+
 
 def apply(current: Properties, operation: str, operand: Any) -> Properties:
     """The properties after one operation; `current` is left as it is.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,15 @@ def go_back(tx: Connection, project_id: int) -> None:
     if from_ms is not None:
         behind = sa.and_(retention_mark.c.project_id == project_id, retention_mark.c.event_ms >= from_ms)
         tx.execute(sa.update(retention_mark).where(behind).values(event_ms=from_ms, event_dedup=_BEFORE_ALL))
+
+
+def reopen_profiles(tx: Connection, project_id: int, changes_ms: Sequence[int]) -> None:
+    """Move marks back behind which profiles now stand that last changed then: where a rule's days were raised."""
+    if not changes_ms:
+        return
+    from_ms = min(changes_ms)
+    passed = sa.and_(retention_mark.c.project_id == project_id, retention_mark.c.profile_ms >= from_ms)
+    tx.execute(sa.update(retention_mark).where(passed).values(profile_ms=from_ms, profile_seq=_BEFORE_ALL))
 
 
 def _insert(tx: Connection, table: sa.Table) -> Any:

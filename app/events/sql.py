@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from app.events.port import EventQuery, EventRow, ProfileRow
+from app.access.sight import Sight
+from app.events.dialects import Postgres, Sqlite
+from app.events.port import EventQuery, EventRow, ProfileQuery, ProfileRow
 from app.events.tables import event, profile
+from app.events.where import condition
+from app.where.tree import About, Expr, conjunction
 
 _FETCH = 1_000
+# Below the bound-parameter limits of both engines.
+_UIDS = 5_000
 _EVENT_COLUMNS = ("time_ms", "dedup", "uid", "name", "properties", "policy_version", "received_ms")
 _PLACES: Mapping[str, sa.Table] = {table.name: table for table in (event, profile)}
 
@@ -32,29 +39,61 @@ class SqlEventStore:
         else:
             tx.exec_driver_sql(_SQLITE_UPSERT, [(project_id, *_values(row)) for row in ordered])
 
-    def scan(self, tx: Connection, project_id: int, query: EventQuery) -> Iterator[EventRow]:
+    def scan(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[EventRow]:
         """Events in time order through a server-side cursor."""
         columns = [event.c[name] for name in _EVENT_COLUMNS]
-        wanted = sa.select(*columns).where(event.c.project_id == project_id, *_conditions(query))
+        wanted = _chosen(tx, columns, sight, About.EVENT, query.where).where(*_conditions(query))
         # Closed also when the reader stops early: an abandoned cursor would stay open on the server.
         key = (event.c.time_ms, event.c.dedup)
         if query.after is not None:
             wanted = wanted.where(sa.tuple_(*key) < query.after if query.newest_first else sa.tuple_(*key) > query.after)
         wanted = wanted.order_by(*(each.desc() if query.newest_first else each for each in key)).limit(query.limit)
-        with tx.execution_options(yield_per=_FETCH).execute(wanted) as rows:
+        withheld = sight.withheld(About.EVENT)
+        with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
             for row in rows:
-                yield EventRow(*row)
+                found = EventRow(*row)
+                yield replace(found, properties=sight.shown(found.properties, About.EVENT)) if withheld else found
 
-    def count(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+    def count(self, tx: Connection, sight: Sight, query: EventQuery) -> int:
         """One range of the clustered key."""
-        wanted = sa.select(sa.func.count()).select_from(event).where(event.c.project_id == project_id, *_conditions(query))
+        wanted = _chosen(tx, [sa.func.count()], sight, About.EVENT, query.where).where(*_conditions(query))
         return int(tx.execute(wanted).scalar_one())
+
+    def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
+        """Profiles in creation order through a server-side cursor."""
+        wanted = _chosen(tx, list(profile.columns), sight, About.PROFILE, query.where).where(*_profile_conditions(query))
+        with tx.execute(wanted.order_by(profile.c.seq), execution_options={"yield_per": _FETCH}) as rows:
+            for row in rows:
+                yield _seen(row, sight)
+
+    def count_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> int:
+        """Through the same conditions."""
+        wanted = _chosen(tx, [sa.func.count()], sight, About.PROFILE, query.where).where(*_profile_conditions(query))
+        return int(tx.execute(wanted).scalar_one())
+
+    def read_profiles(self, tx: Connection, sight: Sight, uids: Collection[int]) -> Sequence[ProfileRow]:
+        """By the index of uids, some thousands a statement."""
+        found: list[ProfileRow] = []
+        everyone = list(uids)
+        for start in range(0, len(everyone), _UIDS):
+            query = ProfileQuery(uids=everyone[start : start + _UIDS], group_key=None)
+            found += self.scan_profiles(tx, sight, query)
+        return sorted(found, key=lambda row: row.seq)
+
+    # --- what changes rows, and shows them to nobody -----------------------------------------------------------------
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
         """Profiles by uid, row-locked on PostgreSQL."""
         wanted = sa.select(profile).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
         rows = tx.execute(wanted.order_by(profile.c.seq).with_for_update())
         return {row.uid: _profile(row) for row in rows}
+
+    def lock_profiles(self, tx: Connection, project_id: int, uids: Collection[int]) -> None:
+        """Row locks in the order of `seq` on PostgreSQL. On SQLite there is one writer."""
+        if tx.dialect.name != "postgresql" or not uids:
+            return
+        wanted = sa.select(profile.c.seq).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
+        tx.execute(wanted.order_by(profile.c.seq).with_for_update()).all()
 
     def put_profiles(self, tx: Connection, project_id: int, rows: Sequence[ProfileRow]) -> None:
         """Insert or update by (project, uid)."""
@@ -73,6 +112,7 @@ class SqlEventStore:
                 "last_seen_ms": row.last_seen_ms,
                 "policy_version": row.policy_version,
                 "changed_ms": row.changed_ms,
+                "group_key": row.group_key,
             }
             for row in sorted(rows, key=lambda row: row.uid)
         ]
@@ -82,20 +122,6 @@ class SqlEventStore:
         """Delete by uid."""
         rows = sa.delete(profile).where(profile.c.project_id == project_id, profile.c.uid.in_(list(uids)))
         return tx.execute(rows).rowcount
-
-    def scan_profiles(self, tx: Connection, project_id: int, after_seq: int, up_to_seq: int) -> Iterator[ProfileRow]:
-        """Profiles in creation order through a server-side cursor."""
-        wanted = sa.select(profile).where(
-            profile.c.project_id == project_id, profile.c.seq > after_seq, profile.c.seq <= up_to_seq
-        )
-        with tx.execution_options(yield_per=_FETCH).execute(wanted.order_by(profile.c.seq)) as rows:
-            for row in rows:
-                yield _profile(row)
-
-    def count_profiles(self, tx: Connection, project_id: int, up_to_seq: int) -> int:
-        """Profiles of the project with `seq` up to this one."""
-        mine = sa.and_(profile.c.project_id == project_id, profile.c.seq <= up_to_seq)
-        return int(tx.execute(sa.select(sa.func.count()).select_from(profile).where(mine)).scalar_one())
 
     def newest_profile(self, tx: Connection, project_id: int) -> int:
         """The highest `seq` of the project."""
@@ -208,6 +234,23 @@ def _copy_events(tx: Connection, project_id: int, rows: Sequence[EventRow]) -> N
     tx.exec_driver_sql(_POSTGRES_UPSERT)
 
 
+def _chosen(tx: Connection, columns: Sequence[Any], sight: Sight, about: About, asked: Expr | None) -> sa.Select[Any]:
+    """The rows of the project that are in sight and of which what was asked is true: the one place that reads for somebody."""
+    sight.admit(asked, about)
+    table = event if about is About.EVENT else profile
+    wanted = sa.select(*columns).where(table.c.project_id == sight.project_id)
+    whole = conjunction(sight.demanded(about), asked)
+    if whole is None:
+        return wanted.select_from(table)
+    if tx.dialect.name != "postgresql":
+        return wanted.select_from(table).where(condition(whole, Sqlite(table.name)))
+    # OFFSET keeps the planner from parsing the text once for every mention of a property.
+    parsed = (
+        sa.select(sa.cast(table.c.properties, postgresql.JSONB).label("document")).correlate(table).offset(0).lateral("parsed")
+    )
+    return wanted.select_from(sa.join(table, parsed, sa.true())).where(condition(whole, Postgres(table.name)))
+
+
 def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if query.from_ms is not None:
@@ -221,5 +264,18 @@ def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
+def _profile_conditions(query: ProfileQuery) -> list[sa.ColumnElement[bool]]:
+    conditions = [profile.c.seq > query.after_seq, profile.c.seq <= query.up_to_seq]
+    if query.group_key is not None:
+        conditions.append(profile.c.group_key == query.group_key)
+    return conditions if query.uids is None else [*conditions, profile.c.uid.in_(list(query.uids))]
+
+
+def _seen(row: Any, sight: Sight) -> ProfileRow:
+    found = _profile(row)
+    shown = sight.shown(found.properties, About.PROFILE)
+    return found if shown is found.properties else replace(found, properties=shown)
+
+
 def _profile(row: Any) -> ProfileRow:
-    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms)
+    return ProfileRow(row.seq, row.uid, row.properties, row.last_seen_ms, row.policy_version, row.changed_ms, row.group_key)

@@ -41,6 +41,8 @@ profile = sa.Table(
     column("policy_version", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
     # When the sender last changed it, by this server's clock; 0 for a row older than the column.
     column("changed_ms", sa.BigInteger, nullable=False, server_default="0", holds=Holds.SUBJECT),
+    # The kind of group that the profile is of ("company"), empty for a person's. The group's id stands in the register.
+    column("group_key", sa.Text, nullable=False, server_default=sa.text("''"), holds=Holds.NOT_PERSONAL),
     sa.UniqueConstraint("project_id", "uid"),
     sa.Index(None, "project_id", "changed_ms"),
     info={"subject": "uid"},

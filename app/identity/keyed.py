@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.identity import bridges, personal, register
 from app.identity.derive import event_ids
 from app.identity.register import Row
@@ -91,9 +92,12 @@ def _under_first(properties: Mapping[str, Any], secrets: Sequence[bytes]) -> Map
     return changed
 
 
-def known_people(tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision]) -> dict[int, Row]:
+def known_people(
+    tx: Connection, keys: ProjectKeys, records: Sequence[Record], decisions: Sequence[Decision], mode: IdentityMode
+) -> dict[int, Row]:
     """The register rows of those records that need a key and whose person is known, by index. Enrols nobody."""
-    subjects = {i: event_ids(records[i].properties).subject for i, decision in enumerate(decisions) if decision.needs_key}
+    wanted = [i for i, decision in enumerate(decisions) if decision.needs_key]
+    subjects = {i: event_ids(records[i].properties, mode, records[i].name).subject for i in wanted}
     if not subjects:
         return {}
     rows = register.resolve(tx, keys, {each for each in subjects.values() if each})

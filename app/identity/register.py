@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.identity.forms import form_of
 from app.identity.tables import register
 from app.keys.sealing import seal, unseal
 from app.keys.service import ProjectKeys
@@ -30,9 +31,10 @@ _SEVERITY = {
     SubjectState.ERASING: 4,
     SubjectState.ERASED: 5,
 }
-_LEAVING = (SubjectState.ERASING, SubjectState.ERASED)
-# Nothing is held against a person in these states, and only ids in them may still be linked to somebody.
+LEAVING = (SubjectState.ERASING, SubjectState.ERASED)
+"""States from which nobody comes back, and in which nobody is linked to anybody."""
 ACCEPTED = (SubjectState.ACTIVE, SubjectState.OPTED_IN)
+"""States in which nothing is held against a person."""
 _NONE: frozenset[str] = frozenset()
 
 
@@ -40,7 +42,8 @@ _NONE: frozenset[str] = frozenset()
 class Row:
     """One id of the register. `uid` and `person` are None once the row is a tombstone.
 
-    `refused` are the purposes that the person refused one by one.
+    `refused` are the purposes that the person refused one by one. `read_as` is the uid under whose id events of this one are
+    read when that is not the person's: from then on a legacy alias sends for somebody else, and what it sent stays its own.
     """
 
     uid: int | None
@@ -48,6 +51,12 @@ class Row:
     state: SubjectState
     request_id: str | None = None
     refused: frozenset[str] = _NONE
+    read_as: int | None = None
+
+    @property
+    def target(self) -> int | None:
+        """The uid under which what this id sends is stored: its own, or for a legacy alias that of its person."""
+        return self.uid if self.read_as is None else self.person
 
     @property
     def hidden(self) -> bool:
@@ -69,12 +78,39 @@ class Revealed:
 
 def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
     """The rows of those ids that the register knows. One indexed look-up for them all, and none for no ids."""
-    by_lookup = {keys.lookup_of(each): each for each in identifiers}
+    # More than one spelling of an id may have one key: the two forms of an accent do.
+    by_lookup: dict[bytes, list[str]] = {}
+    for each in identifiers:
+        by_lookup.setdefault(keys.lookup_of(each), []).append(each)
     found: dict[str, Row] = {}
-    for chunk in _chunks(list(by_lookup)):
+    for chunk in chunks(list(by_lookup)):
         rows = tx.execute(_BY_LOOKUP, {"of_project": keys.project_id, "lookups": chunk})
-        for lookup, uid, person, state, request_id, refused in rows:
-            found[by_lookup[bytes(lookup)]] = Row(uid, person, SubjectState(state), request_id, _read(refused))
+        for lookup, *columns in rows:
+            row = row_of(*columns)
+            for each in by_lookup[bytes(lookup)]:
+                found[each] = row
+    return found
+
+
+def standing_of_forms(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
+    """What holds for ids that the register does not know, because it holds for another spelling of them.
+
+    Only those for whom something does. The row has no uid: nobody is enrolled here. Consent is not taken over, because
+    consent is given and not inferred.
+    """
+    by_form: dict[bytes, list[str]] = {}
+    for each in identifiers:
+        by_form.setdefault(keys.form_of(form_of(each)), []).append(each)
+    found: dict[str, Row] = {}
+    for chunk in chunks(list(by_form)):
+        held: dict[bytes, list[Row]] = {}
+        for form, row in _rows(tx, keys.project_id, register.c.form, chunk):
+            held.setdefault(bytes(form), []).append(row)
+        for form, rows in held.items():
+            state, refused = gravest(row.state for row in rows), _NONE.union(*(row.refused for row in rows))
+            state = SubjectState.ACTIVE if state in ACCEPTED else state
+            if refused or state is not SubjectState.ACTIVE:
+                found.update(dict.fromkeys(by_form[form], Row(None, None, state, refused=refused)))
     return found
 
 
@@ -89,18 +125,25 @@ def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int,
 
 
 def _rows(tx: Connection, project_id: int, by: sa.Column[Any], wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
-    names = ("uid", "person", "state", "request_id", "refused_purposes")
-    columns = [by.label("wanted"), *(register.c[name] for name in names)]
-    for chunk in _chunks(list(wanted)):
+    columns = [by.label("wanted"), *ROW_COLUMNS]
+    for chunk in chunks(list(wanted)):
         rows = sa.select(*columns).where(register.c.project_id == project_id, by.in_(chunk))
-        for key, uid, person, state, request_id, refused in tx.execute(rows):
-            yield key, Row(uid, person, SubjectState(state), request_id, _read(refused))
+        for key, *values in tx.execute(rows):
+            yield key, row_of(*values)
 
 
+def row_of(uid: int | None, person: int | None, state: str, request_id: str | None, refused: str | None, as_: int | None) -> Row:
+    """A row from the values of `ROW_COLUMNS`."""
+    return Row(uid, person, _STATES[state], request_id, read_purposes(refused), as_)
+
+
+_STATES = {each.value: each for each in SubjectState}
+ROW_COLUMNS = tuple(register.c[name] for name in ("uid", "person", "state", "request_id", "refused_purposes", "read_as"))
+"""The columns that make a `Row`, in the order of `row_of`."""
 # Made once: it stands in the path of every request, and making it costs more than running it.
-_BY_LOOKUP = sa.select(
-    *(register.c[name] for name in ("lookup", "uid", "person", "state", "request_id", "refused_purposes"))
-).where(register.c.project_id == sa.bindparam("of_project"), register.c.lookup.in_(sa.bindparam("lookups", expanding=True)))
+_BY_LOOKUP = sa.select(register.c.lookup, *ROW_COLUMNS).where(
+    register.c.project_id == sa.bindparam("of_project"), register.c.lookup.in_(sa.bindparam("lookups", expanding=True))
+)
 
 
 def enrol(
@@ -109,22 +152,31 @@ def enrol(
     identifiers: Iterable[str],
     now_ms: int,
     *,
-    state: SubjectState = SubjectState.ACTIVE,
+    inherited: Mapping[str, Row] | None = None,
 ) -> dict[str, Row]:
-    """Rows for ids that the register did not know. Where another transaction was first, its row is the answer."""
+    """Rows for ids that the register did not know. Where another transaction was first, its row is the answer.
+
+    `inherited` is what `standing_of_forms` said of some of them: a new spelling of somebody who opted out is opted out.
+    Ids of whom it says that they are erased must not be enrolled.
+    """
     # Sorted by key, so that two batches that enrol the same ids wait for each other in one order and never deadlock.
     wanted = sorted((keys.lookup_of(each), each) for each in set(identifiers))
     if not wanted:
         return {}
-    rows = [_new_row(keys, lookup, identifier, now_ms, state) for lookup, identifier in wanted]
+    like = inherited or {}
+    rows = [_new_row(keys, lookup, each, now_ms, like.get(each, _NOTHING_HELD)) for lookup, each in wanted]
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     done = tx.execute(insert(register).on_conflict_do_nothing(), rows)
     if done.rowcount == len(rows):
-        return {identifier: Row(row["uid"], row["uid"], state) for (_, identifier), row in zip(wanted, rows, strict=True)}
+        made = zip(wanted, rows, strict=True)
+        return {each: replace(like.get(each, _NOTHING_HELD), uid=row["uid"], person=row["uid"]) for (_, each), row in made}
     return resolve(tx, keys, [identifier for _, identifier in wanted])
 
 
-def _new_row(keys: ProjectKeys, lookup: bytes, identifier: str, now_ms: int, state: SubjectState) -> dict[str, Any]:
+_NOTHING_HELD = Row(None, None, SubjectState.ACTIVE)
+
+
+def _new_row(keys: ProjectKeys, lookup: bytes, identifier: str, now_ms: int, like: Row) -> dict[str, Any]:
     uid = secrets.randbits(62) + 1
     key, wrapped = keys.new_subject_key(uid)
     return {
@@ -132,7 +184,9 @@ def _new_row(keys: ProjectKeys, lookup: bytes, identifier: str, now_ms: int, sta
         "lookup": lookup,
         "uid": uid,
         "person": uid,
-        "state": state.value,
+        "state": like.state.value,
+        "refused_purposes": written_purposes(like.refused),
+        "form": keys.form_of(form_of(identifier)),
         "sealed_id": seal(key, identifier.encode("utf-8", "replace"), f"id|{uid}"),
         "wrapped_key": wrapped,
         "audit_ref": secrets.token_hex(16),
@@ -140,59 +194,20 @@ def _new_row(keys: ProjectKeys, lookup: bytes, identifier: str, now_ms: int, sta
     }
 
 
-def link(tx: Connection, keys: ProjectKeys, device: Row, user: Row) -> tuple[Row, Row]:
-    """Make `device` belong to the person of `user`, once: a device that has a person keeps it (wire section 10).
-
-    The device takes the person's state, so an opt-out of the user holds for what the device sends alone. What was decided
-    on the device before anybody signed in holds for the person: an opt-in where the user decided nothing, and every refused
-    purpose. Returns both rows as they are now.
-    """
-    if device.person != device.uid or user.person is None or device.person == user.person:
-        return device, user
-    if device.state not in ACCEPTED or user.state in _LEAVING or _has_members(tx, keys.project_id, device):
-        return device, user
-    if device.refused or device.state is SubjectState.OPTED_IN:
-        user = _locked(tx, keys.project_id, user)
-    undecided = user.state is SubjectState.ACTIVE
-    now = replace(user, state=device.state if undecided else user.state, refused=user.refused | device.refused)
-    if now != user:
-        _decide(tx, keys.project_id, register.c.person == user.person, now)
-    _decide(tx, keys.project_id, register.c.uid == device.uid, now)
-    return replace(device, person=now.person, state=now.state, refused=now.refused), now
-
-
-def _locked(tx: Connection, project_id: int, user: Row) -> Row:
-    """The row with what its person decided by now: two batches that add to it must not overwrite each other."""
-    columns = (register.c.state, register.c.refused_purposes)
-    canonical = sa.select(*columns).where(register.c.project_id == project_id, register.c.uid == user.person)
-    found = tx.execute(canonical.with_for_update()).first()
-    return user if found is None else replace(user, state=SubjectState(found.state), refused=_read(found.refused_purposes))
-
-
-def _decide(tx: Connection, project_id: int, rows: sa.ColumnElement[bool], like: Row) -> None:
-    values = {"person": like.person, "state": like.state.value, "refused_purposes": _written(like.refused)}
-    tx.execute(sa.update(register).where(register.c.project_id == project_id, rows).values(values))
-
-
-def _written(purposes: Collection[str]) -> str | None:
+def written_purposes(purposes: Collection[str]) -> str | None:
+    """Refused purposes as the register keeps them."""
     return "\n".join(sorted(purposes)) or None
 
 
-def _read(purposes: str | None) -> frozenset[str]:
+def read_purposes(purposes: str | None) -> frozenset[str]:
+    """The same back."""
     return frozenset(purposes.split("\n")) if purposes else _NONE
 
 
-def _has_members(tx: Connection, project_id: int, row: Row) -> bool:
-    others = sa.select(register.c.uid).where(
-        register.c.project_id == project_id, register.c.person == row.person, register.c.uid != row.uid
-    )
-    return tx.execute(others.limit(1)).first() is not None
-
-
-def closure(tx: Connection, project_id: int, people: Collection[int]) -> list[int]:
-    """Every uid that means one of these people: users, devices and aliases alike, in uid order."""
+def linked(tx: Connection, project_id: int, people: Collection[int]) -> list[int]:
+    """Every uid that is linked to one of these people: whose profile updates reach theirs. Their identity closure is more."""
     found: set[int] = set()
-    for chunk in _chunks(list(people)):
+    for chunk in chunks(list(people)):
         members = sa.select(register.c.uid).where(register.c.project_id == project_id, register.c.person.in_(chunk))
         found.update(tx.execute(members).scalars())
     return sorted(found)
@@ -205,7 +220,7 @@ def set_state(
     values: dict[str, Any] = {"state": state.value}
     if request_id is not None:
         values |= {"prior_state": register.c.state, "request_id": request_id}
-    for chunk in _chunks(uids):
+    for chunk in chunks(uids):
         tx.execute(sa.update(register).where(register.c.project_id == project_id, register.c.uid.in_(chunk)).values(values))
 
 
@@ -215,7 +230,7 @@ def opt_in(tx: Connection, project_id: int, people: Collection[int]) -> int:
     Whoever opted out, is restricted or erased stays so: only an officer lifts that.
     """
     changed: set[int] = set()
-    for chunk in _chunks(sorted(people)):
+    for chunk in chunks(sorted(people)):
         undecided = sa.and_(
             register.c.project_id == project_id,
             register.c.person.in_(chunk),
@@ -229,9 +244,9 @@ def opt_in(tx: Connection, project_id: int, people: Collection[int]) -> int:
 def set_refused(tx: Connection, project_id: int, people: Collection[int], refused: Collection[str]) -> int:
     """Set the purposes that these people refuse, in every row of each; returns how many ids that changed."""
     changed = 0
-    for chunk in _chunks(sorted(people)):
+    for chunk in chunks(sorted(people)):
         rows = sa.and_(register.c.project_id == project_id, register.c.person.in_(chunk))
-        changed += tx.execute(sa.update(register).where(rows).values(refused_purposes=_written(refused))).rowcount
+        changed += tx.execute(sa.update(register).where(rows).values(refused_purposes=written_purposes(refused))).rowcount
     return changed
 
 
@@ -250,7 +265,7 @@ def uids_of_request(tx: Connection, project_id: int, request_id: str, limit: int
     return list(tx.execute(rows.order_by(register.c.uid).limit(limit)).scalars())
 
 
-_FORGOTTEN = ("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes")
+_FORGOTTEN = ("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes", "read_as", "led")
 
 
 def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:
@@ -261,11 +276,15 @@ def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:
 
 
 def forget_tombstones(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> int:
-    """Lift the tombstones of these ids after a recorded re-consent; what was erased does not come back."""
-    lookups = [keys.lookup_of(each) for each in identifiers]
+    """Lift the tombstones of these ids, in every spelling, after a recorded re-consent; what was erased does not come back.
+
+    Returns how many there were.
+    """
+    wanted = list(identifiers)
+    lookups, forms = [keys.lookup_of(each) for each in wanted], [keys.form_of(form_of(each)) for each in wanted]
     rows = sa.and_(
         register.c.project_id == keys.project_id,
-        register.c.lookup.in_(lookups),
+        sa.or_(register.c.lookup.in_(lookups), register.c.form.in_(forms)),
         register.c.state == SubjectState.ERASED.value,
     )
     return tx.execute(sa.delete(register).where(rows)).rowcount
@@ -274,17 +293,17 @@ def forget_tombstones(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
 def reveal(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> Mapping[int, Revealed]:
     """The ids behind these uids. A uid without a row is left out: the caller must treat it as hidden."""
     rows = _rows_by_uid(tx, keys.project_id, uids)
-    missing = {row.person for row in rows.values()} - rows.keys()
+    missing = {row.read_as or row.person for row in rows.values()} - rows.keys()
     people = rows | _rows_by_uid(tx, keys.project_id, missing)
     names = {uid: _open(keys, row) for uid, row in people.items()}
     return {
         uid: Revealed(
             identifier=names[uid],
-            canonical=names.get(row.person, names[uid]),
+            canonical=names.get(row.read_as or row.person, names[uid]),
             person=row.person,
             hidden=SubjectState(row.state) in _HIDDEN,
             state=SubjectState(row.state),
-            refused=_read(row.refused_purposes),
+            refused=read_purposes(row.refused_purposes),
         )
         for uid, row in rows.items()
     }
@@ -305,7 +324,7 @@ def gravest(states: Iterable[SubjectState]) -> SubjectState:
 def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, bytes]:
     """The wrapped keys of these ids; tombstones have none and are left out."""
     found: dict[int, bytes] = {}
-    for chunk in _chunks(list(uids)):
+    for chunk in chunks(list(uids)):
         rows = sa.select(register.c.uid, register.c.wrapped_key).where(
             register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
         )
@@ -314,9 +333,9 @@ def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> 
 
 
 def _rows_by_uid(tx: Connection, project_id: int, uids: Iterable[int]) -> dict[int, Any]:
-    columns = [register.c[name] for name in ("uid", "person", "state", "sealed_id", "wrapped_key", "refused_purposes")]
+    columns = [register.c[name] for name in ("uid", "person", "state", "sealed_id", "wrapped_key", "refused_purposes", "read_as")]
     found: dict[int, Any] = {}
-    for chunk in _chunks(list(uids)):
+    for chunk in chunks(list(uids)):
         rows = sa.select(*columns).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
         found.update((row.uid, row) for row in tx.execute(rows))
     return found
@@ -327,6 +346,7 @@ def _open(keys: ProjectKeys, row: Any) -> str:
     return unseal(key, row.sealed_id, f"id|{row.uid}").decode()
 
 
-def _chunks(items: Sequence[_T]) -> Iterable[list[_T]]:
+def chunks(items: Sequence[_T]) -> Iterable[list[_T]]:
+    """The items in lists that are short enough for the parameters of one statement on either engine."""
     for start in range(0, len(items), _CHUNK):
         yield list(items[start : start + _CHUNK])

@@ -26,10 +26,18 @@ register = sa.Table(
     column("audit_ref", sa.Text, holds=Holds.SUBJECT),
     # Purposes that the person refused one by one: names of the policy, sorted, one a line. The same in every row of a person.
     column("refused_purposes", sa.Text, holds=Holds.SUBJECT),
+    # The id under which events of this one are still read, where that is not the person's: a legacy alias (wire section 10).
+    column("read_as", sa.BigInteger, holds=Holds.SUBJECT),
+    # True for an id that others pointed at before it was merged: values of theirs may be under its key.
+    column("led", sa.Boolean, holds=Holds.SUBJECT),
+    # A keyed digest of the form that spellings of one id share (`app.identity.forms`); empty in rows of an earlier release
+    # until the dispatcher has been there. A tombstone keeps it, so that no other spelling brings the person back.
+    column("form", sa.LargeBinary, holds=Holds.TOMBSTONE),
     column("request_id", sa.Text, holds=Holds.TOMBSTONE),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.TOMBSTONE),
     sa.UniqueConstraint("project_id", "uid"),
     sa.Index(None, "project_id", "person"),
+    sa.Index(None, "project_id", "form"),
     sa.Index(None, "request_id"),
     info={"subject": "uid"},
     sqlite_with_rowid=False,

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.events import retention
 from app.events.port import EventRow, EventStore
-from app.identity import register
-from app.identity.derive import EventIds
+from app.identity import linking
+from app.identity.derive import VERBS
 from app.identity.keyed import keep_bridges, with_secrets
+from app.identity.linking import Outcome
 from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.judging import Accepted, Judging
@@ -24,6 +26,7 @@ from app.ingest.outcome import Event
 from app.ingest.tables import REFUSAL_SHARDS, refusal
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
 from app.observe.counting import Counting
 from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
@@ -31,7 +34,7 @@ from app.rulebook.service import ActivePolicy
 from app.upstream import outbox
 from policies.context import CheckContext
 from policies.gate import Gate
-from policies.model import SubjectState, Verdict
+from policies.model import Verdict
 
 _NOBODY = 0
 
@@ -41,34 +44,40 @@ def append_events(
     project_id: int,
     keys: ProjectKeys,
     policy: ActivePolicy,
+    entrance: Entrance,
     store: EventStore,
     quarantine: Quarantine,
     counting: Counting,
     parts: Iterable[Sequence[Event]],
     now_ms: int,
     context: CheckContext,
+    mode: IdentityMode = IdentityMode.SIMPLIFIED,
 ) -> Tally:
     """Check, register and store the events of one batch, which arrive part by part.
 
     Returns what became of them; raises when anything stops the check.
     """
-    judging = Judging(tx, keys, policy, context)
+    judging = Judging(tx, keys, policy, context, mode, entrance)
     for events in parts:
         judging.judge(events)
     judging.evidence.keep(tx, project_id, now_ms)
-    known = _enrol_and_link(tx, keys, judging.known, [each.ids for each in judging.accepted], now_ms)
-    tally = Tally(opted_in=consent.record_opt_ins(tx, project_id, judging.consents.givers, known))
+    ids = [each.ids for each in judging.accepted]
+    admitted = linking.admit(tx, keys, judging.known, judging.inherited, ids, judging.refused_claims, now_ms)
+    known = admitted.rows
+    opted_in = consent.record_opt_ins(tx, project_id, judging.consents.givers, known)
+    honoured = judging.evidence.honoured
+    tally = Tally(opted_in=opted_in, links=admitted.counts(), honoured=honoured, seen=judging.seen)
     _encrypt(tx, keys, policy.gate, context, judging, known)
-    accepted = [each for each in judging.accepted if each.verdict is not Verdict.DROPPED]
-    of_people = [(known[each.ids.subject].person, each) for each in accepted if each.ids.subject]
+    placed = zip(judging.accepted, admitted.subjects, admitted.outcomes, strict=True)
+    accepted = [each for each in placed if each[0].verdict is not Verdict.DROPPED]
+    of_people = [(known[each.ids.subject].person, each) for each, *_ in accepted if each.ids.subject]
     keep_bridges(tx, keys, ((person, each.bridges) for person, each in of_people), now_ms)
-    _follow_opt_outs(tx, keys, known, judging.opted_out, now_ms)
     rows: list[EventRow] = []
     held: list[Arrival] = []
-    for each in accepted:
-        row = _event_row(keys, each, known, policy.version, now_ms)
+    for each, subject, outcome in accepted:
+        row = _event_row(keys, each, subject, outcome, known, policy.version, now_ms)
         if each.verdict is Verdict.QUARANTINED:
-            held.append((row, each.remarks, each.ids.stray))
+            held.append(Arrival(row, each.remarks, each.ids.stray))
         else:
             rows.append(row)
     store.append(tx, project_id, rows)
@@ -78,7 +87,7 @@ def append_events(
     quarantine.hold(tx, keys, held)
     counting.count(tx, project_id, judging.hits, now_ms)
     tally.stored, tally.quarantined, tally.refused = len(rows), len(held), judging.refused
-    tally.changed = sum(each.verdict is Verdict.CHANGED for each in accepted)
+    tally.changed = sum(each.verdict is Verdict.CHANGED for each, *_ in accepted)
     return tally
 
 
@@ -95,36 +104,24 @@ def _encrypt(
             judging.decide_again(at, decision)
 
 
-def _enrol_and_link(
-    tx: Connection, keys: ProjectKeys, known: Mapping[str, Row], ids: Sequence[EventIds], now_ms: int
-) -> dict[str, Row]:
-    wanted = {each for named in ids for each in named.all()} - known.keys()
-    rows = {**known, **register.enrol(tx, keys, wanted, now_ms)}
-    for named in ids:
-        if named.user and named.device:
-            rows[named.device], rows[named.user] = register.link(tx, keys, rows[named.device], rows[named.user])
-    return rows
-
-
-def _follow_opt_outs(
-    tx: Connection, keys: ProjectKeys, known: Mapping[str, Row], pairs: Iterable[tuple[str, str]], now_ms: int
-) -> None:
-    # A device that turns up with an opted-out user is that user's: what it sends alone later is refused too.
-    for user, device in sorted(pairs):
-        if user in known and known[user].state is SubjectState.OPTED_OUT:
-            rows = dict(known) if device in known else register.enrol(tx, keys, [device], now_ms)
-            register.link(tx, keys, rows[device], known[user])
-
-
-def _event_row(keys: ProjectKeys, event: Accepted, known: Mapping[str, Row], version: int, now_ms: int) -> EventRow:
-    uid = _uid(known, event.ids.subject)
+def _event_row(
+    keys: ProjectKeys,
+    event: Accepted,
+    uid: int,
+    outcome: Outcome | None,
+    known: Mapping[str, Row],
+    version: int,
+    now_ms: int,
+) -> EventRow:
     text = event.properties.decode()
     # From here on the row has the text: both at once would be the batch twice.
     event.properties = b""
-    if event.uids:
-        named = {"$user_id": event.ids.user, "$device_id": event.ids.device}
-        uids = ",".join(f'"{name}":{_uid(known, named[name])}' for name in event.uids)
-        text = f"{{{uids}}}" if text == "{}" else f"{{{uids},{text[1:]}"
+    named = {"$user_id": event.ids.user, "$device_id": event.ids.device}
+    added = [f'"{name}":{_uid(known, named[name])}' for name in event.uids]
+    if outcome is not None and outcome.refused and event.sent_name in VERBS[IdentityMode.ORIGINAL]:
+        added.append(f'"$failure_reason":"{outcome.value}"')
+    if added:
+        text = f"{{{','.join(added)}}}" if text == "{}" else f"{{{','.join(added)},{text[1:]}"
     return EventRow(
         time_ms=event.time_ms,
         # Of what the sender said, not of what policy made of it: a new policy version must not double a re-sent event.

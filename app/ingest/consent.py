@@ -1,9 +1,10 @@
-"""Consent within one batch: an `$opt_in` counts at once, and a refusal for a browser's signal leaves evidence."""
+"""Consent within one batch: an `$opt_in` counts at once, and a browser's signal that is honoured leaves evidence."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import takewhile
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -12,12 +13,12 @@ from app.identity import register, signals
 from app.identity.derive import EventIds
 from app.identity.register import Row
 from app.rulebook.service import ActivePolicy
-from policies.consent import OPT_IN_EVENT
+from policies.consent import CONSENT, OPT_IN_EVENT
 from policies.context import CheckContext
 from policies.model import Consented, Decision, Reason, Record, Signal, SubjectState, Verdict
 
 SIGNALS: Mapping[str, Signal] = {Reason.GPC_SIGNAL: Signal.GPC, Reason.DNT_SIGNAL: Signal.DNT}
-"""The signal behind the reason of a refusal."""
+"""The signal behind the reason of a remark about consent."""
 
 _TAKEN = (Verdict.PASS, Verdict.CHANGED)
 
@@ -77,22 +78,31 @@ def record_opt_ins(tx: Connection, project_id: int, givers: Iterable[str], known
 
 
 class Evidence:
-    """Whose browser sent a signal that was honoured, as far as the register knew them before."""
+    """Whose browser sent a signal that was honoured, as far as the register knew them before: what it refuses was refused,
+    be it the record or only what serves some purposes."""
 
     def __init__(self) -> None:
         """Nobody's yet."""
         self._named: Counter[tuple[int, Signal]] = Counter()
         self._unknown: Counter[Signal] = Counter()
+        self.honoured: Counter[str] = Counter()
 
     def note(self, decisions: Iterable[Decision], rows: Iterable[Row | None]) -> None:
         """Some decisions, each beside the row of whom it is about."""
         for decision, row in zip(decisions, rows, strict=True):
-            signal = SIGNALS.get(decision.remarks[-1].reason) if decision.remarks else None
-            if signal is not None and row is not None and row.uid is not None:
-                self._named[row.uid, signal] += 1
-            elif signal is not None:
-                self._unknown[signal] += 1
+            for reason in _signalled(decision):
+                self.honoured[reason] += 1
+                if row is not None and row.uid is not None:
+                    self._named[row.uid, SIGNALS[reason]] += 1
+                else:
+                    self._unknown[SIGNALS[reason]] += 1
 
     def keep(self, tx: Connection, project_id: int, now_ms: int) -> None:
         """Remember it, once for the whole batch."""
         signals.keep(tx, project_id, self._named, self._unknown, now_ms)
+
+
+def _signalled(decision: Decision) -> list[str]:
+    """The reasons of the remarks about signals, which come before all others."""
+    about = takewhile(lambda remark: remark.rule == CONSENT, decision.remarks)
+    return [remark.reason for remark in about if remark.reason in SIGNALS]

@@ -15,13 +15,16 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.identity import register
-from app.identity.derive import EventIds, event_ids
+from app.identity.derive import Claim, EventIds, event_ids, without_claim
 from app.identity.register import Row
 from app.ingest.consent import Consents, Evidence
 from app.ingest.outcome import Event
 from app.ingest.parcel import Parcel
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
+from app.lexicon.sightings import Seen
 from app.observe.counting import Hits
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
@@ -66,45 +69,62 @@ class Accepted:
 class Judging:
     """One batch of one project on its way through the gate. All of it passes the same version of the policy."""
 
-    def __init__(self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, context: CheckContext) -> None:
+    def __init__(
+        self,
+        tx: Connection,
+        keys: ProjectKeys,
+        policy: ActivePolicy,
+        context: CheckContext,
+        mode: IdentityMode,
+        entrance: Entrance,
+    ) -> None:
         """Take what every part is judged with."""
+        self._entrance = entrance
         self._tx = tx
+        self._mode = mode
         self._keys = keys
         self._policy = policy
         self._context = context
         self.known: dict[str, Row] = {}
+        self.inherited: dict[str, Row] = {}
         self.accepted: list[Accepted] = []
         self.unkeyed: Parcel[Record] = Parcel(Record)
-        self.opted_out: set[tuple[str, str]] = set()
+        self.refused_claims: dict[Claim, None] = {}
         self.refused: Counter[str] = Counter()
         self.consents = Consents(policy, context)
         self.evidence = Evidence()
         self.hits = Hits(Scope.EVENT)
+        self.seen = Seen()
 
     def judge(self, events: Sequence[Event]) -> None:
         """The next part of the batch, in its order."""
-        ids = [event_ids(event.properties) for event in events]
+        ids = [event_ids(event.properties, self._mode, event.name) for event in events]
         named = [each.judged() for each in ids]
-        known = self.known
-        known |= register.resolve(self._tx, self._keys, {one for each in named for one in each if one not in known})
+        known, unseen = self.known, {one for each in named for one in each} - self.known.keys() - self.inherited.keys()
+        known |= register.resolve(self._tx, self._keys, unseen)
+        self.inherited |= register.standing_of_forms(self._tx, self._keys, unseen - known.keys())
+        held = {**self.inherited, **known} if self.inherited else known
         records = [
-            Record(Scope.EVENT, event.name, event.properties, state, event.time_ms, refused)
+            Record(Scope.EVENT, event.name, properties, state, event.time_ms, refused)
             for event, of, every in zip(events, ids, named, strict=True)
-            for state, refused in (_standing(of, every, known),)
+            for state, refused in (_standing(of, every, held),)
+            for properties in (without_claim(event.properties, self._mode, event.name),)
         ]
         decisions = self.consents.check(records, ids, known)
         self.evidence.note(decisions, [next((known[one] for one in every if one in known), None) for every in named])
         for event, of, record, decision in zip(events, ids, records, decisions, strict=True):
-            if record.state is SubjectState.OPTED_OUT and of.user and of.device:
-                self.opted_out.add((of.user, of.device))
+            if of.claim and decision.verdict is Verdict.DROPPED and record.state not in register.ACCEPTED:
+                self.refused_claims[of.claim] = None
             self._keep(event, of, record, decision)
         self.hits.note(each for each, of in zip(decisions, ids, strict=True) if not _waits(each, of))
 
     def _keep(self, event: Event, ids: EventIds, record: Record, decision: Decision) -> None:
+        waits = _waits(decision, ids)
+        decision = self._by_name(decision, seen=not waits)
         if decision.verdict is Verdict.DROPPED:
             self.refused[reason_of(decision)] += 1
             return
-        if _waits(decision, ids):
+        if waits:
             self.unkeyed.add(len(self.accepted), record)
         kept = Accepted(ids, event.name, event.insert_id, event.time_ms, decision.verdict, "", b"", (), (), ())
         kept.decide(decision)
@@ -113,9 +133,17 @@ class Judging:
     def decide_again(self, at: int, decision: Decision) -> None:
         """What the gate made of an accepted event once it had the person's key. Never more lenient than before."""
         self.hits.note((decision,))
+        decision = self._by_name(decision, seen=True)
         if decision.verdict is Verdict.DROPPED:
             self.refused[reason_of(decision)] += 1
         self.accepted[at].decide(decision)
+
+    def _by_name(self, decision: Decision, *, seen: bool) -> Decision:
+        """The gate's decision, or the stricter one of the dictionary, by the names that the gate left."""
+        stricter = self._entrance.apply(Scope.EVENT, decision)
+        if seen or stricter.verdict is Verdict.DROPPED:
+            self.seen.note(Scope.EVENT, decision, stricter)
+        return stricter
 
 
 def _waits(decision: Decision, ids: EventIds) -> bool:
@@ -123,11 +151,13 @@ def _waits(decision: Decision, ids: EventIds) -> bool:
     return decision.needs_key and ids.subject is not None and decision.verdict is not Verdict.DROPPED
 
 
-def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record]) -> list[Record]:
+def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record], mode: IdentityMode) -> list[Record]:
     """The same records with what the register knows of their people."""
-    ids = [event_ids(record.properties) for record in records]
+    ids = [event_ids(record.properties, mode, record.name) for record in records]
     named = [each.judged() for each in ids]
-    known = register.resolve(tx, keys, {one for each in named for one in each})
+    everybody = {one for each in named for one in each}
+    known = register.resolve(tx, keys, everybody)
+    known |= register.standing_of_forms(tx, keys, everybody - known.keys())
     if not known:
         return list(records)
     found = [_standing(of, every, known) for of, every in zip(ids, named, strict=True)]
@@ -163,6 +193,6 @@ def _consented(ids: EventIds, known: Mapping[str, Row]) -> bool:
 
     Consent that somebody else gave on a shared device is not theirs.
     """
-    subject, device = known.get(ids.subject or ""), known.get(ids.device or "")
+    subject, joining = known.get(ids.subject or ""), known.get(ids.claim.join) if ids.claim else None
     own = subject is not None and subject.state is SubjectState.OPTED_IN
-    return own or (device is not None and device.state is SubjectState.OPTED_IN and device.person == device.uid)
+    return own or (joining is not None and joining.state is SubjectState.OPTED_IN and joining.person == joining.uid)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.events.profile_update import MOST_PROPERTIES
+
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
@@ -31,7 +33,7 @@ class Limits:
     """One record as JSON text; a longer one is refused before it is decoded."""
     properties: int = 255
     """Properties of one event, without `token` and `time`."""
-    profile_properties: int = 2_000
+    profile_properties: int = MOST_PROPERTIES
     """Properties that one operation on a profile or group may name."""
     nested_keys: int = 255
     """Keys of one object inside a property."""

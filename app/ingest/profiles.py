@@ -1,39 +1,94 @@
-"""Profile updates through register and gate into the store (wire section 8)."""
+"""Profile updates through register and gate into the store (wire section 8).
+
+As with events, a batch costs memory like its body: it is judged part by part, and what waits to be written is the text of
+what its operations became. All that is written is written once for the whole batch, in one order; profiles are then
+taken up some at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
 
-from app.events.port import EventStore, ProfileRow
-from app.events.profile_update import apply
+from app.events.port import EventRow, EventStore, ProfileRow
+from app.events.profile_update import MOST_PROPERTIES, REPEATABLE, apply
 from app.identity import bridges, register
-from app.identity.keyed import keep_bridges, with_person_keys
+from app.identity.groups import group_identifier
+from app.identity.keyed import keep_bridges, with_secrets
 from app.identity.register import Row
 from app.ingest import consent
 from app.ingest.answers import FailedRecord
 from app.ingest.judging import reason_of, state_of
-from app.ingest.limits import Limits
 from app.ingest.outcome import NO_ADDRESS, Operation, Update
+from app.ingest.parcel import Parcel
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
+from app.lexicon.reading import Entrance
 from app.observe.counting import Counting, Hits
+from app.quarantine.holding import Arrival
+from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from policies.context import CheckContext
-from policies.model import Decision, Record, Scope, SubjectState, Verdict
+from policies.model import NOBODY_REFUSES, Decision, Record, Remark, Scope, SubjectState, Verdict
+
+PROFILES_AT_ONCE = 50
+"""So many stored profiles are in memory at a time."""
+
+_Checked = tuple[Operation, Decision | None]
+"""An operation and the decision on it; None for one that carries no value and is not refused."""
+_encode = msgspec.json.Encoder().encode
+_NOTHING = b"[]"
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A profile while a batch works on it. `properties` is None once it is deleted."""
+class _Waiting:
+    """One operation that policy holds: its name, its cleaned operand as JSON, and why."""
 
-    properties: dict[str, Any] | None = field(repr=False)
-    last_seen_ms: int | None
-    existed: bool
+    operation: str
+    operand: bytes = field(repr=False)
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(slots=True)
+class _Accepted:
+    """One update of which something takes effect or is held. `steps` is JSON: name and operand of each operation to apply.
+
+    `seen_ms` is None for an update that does not count as a sign of life.
+    """
+
+    index: int
+    name: str = field(repr=False)
+    time_ms: int
+    seen_ms: int | None
+    literal: bool
+    deletes: bool
+    steps: bytes = field(default=_NOTHING, repr=False)
+    held: tuple[_Waiting, ...] = ()
+    changed: bool = False
+    bridges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    group_key: str = ""
+
+    def decide(self, checked: Sequence[_Checked]) -> None:
+        """Take over what the gate made of the operations."""
+        steps: list[tuple[str, Any]] = []
+        held: list[_Waiting] = []
+        for (operation, operand), decision in checked:
+            if decision is None:
+                steps.append((operation, operand))
+            elif decision.verdict is Verdict.QUARANTINED:
+                held.append(_Waiting(operation, _encode(decision.properties), decision.remarks))
+            elif decision.properties is not None:
+                steps.append((operation, decision.properties))
+        decisions = [decision for _, decision in checked if decision is not None]
+        self.steps, self.held = _encode(steps), tuple(held)
+        self.changed = any(each.verdict is Verdict.CHANGED for each in decisions)
+        self.bridges = tuple(pair for each in decisions for pair in each.bridges)
 
 
 def update_profiles(
@@ -41,93 +96,155 @@ def update_profiles(
     project_id: int,
     keys: ProjectKeys,
     policy: ActivePolicy,
+    entrance: Entrance,
     store: EventStore,
+    quarantine: Quarantine,
     counting: Counting,
-    updates: Sequence[tuple[int, Update]],
+    parts: Iterable[Sequence[tuple[int, Update]]],
     now_ms: int,
     context: CheckContext,
+    scope: Scope = Scope.PROFILE,
 ) -> Tally:
-    """Check and apply updates in order; `updates` carries each one's index in the batch."""
-    tally = Tally()
-    names = [_identifier(update) for _, update in updates]
-    known = register.resolve(tx, keys, set(names))
-    checked, unkeyed = _check(policy, context, updates, names, known)
-    _keep_evidence(tx, project_id, checked, [known.get(name) for name in names], now_ms)
-    allowed = [i for i in range(len(updates)) if _leaves_something(checked[i], names[i], known, tally)]
-    known |= register.enrol(tx, keys, {names[i] for i in allowed} - known.keys(), now_ms)
-    targets = {i: _target(known[names[i]], updates[i][1].ignore_alias) for i in allowed}
-    _encrypt(tx, keys, policy, context, checked, unkeyed, {i: known[names[i]] for i in allowed})
-    pairs = keep_bridges(tx, keys, _decided(checked, targets), now_ms)
-    drafts = _load(store.profiles_of(tx, project_id, set(targets.values())), targets.values(), pairs)
-    for i in allowed:
-        index, update = updates[i]
-        if _apply(drafts[targets[i]], update, checked[i]):
-            tally.stored += 1
-            tally.changed += any(d is not None and d.verdict is Verdict.CHANGED for _, d in checked[i])
-        else:
-            most = Limits().profile_properties
-            tally.failures.append(FailedRecord(index, "", "$set", f"a profile holds at most {most} properties; unset some first"))
-    _store(tx, project_id, store, drafts, policy.version, now_ms)
-    hits = Hits(Scope.PROFILE)
-    hits.note(decision for each in checked for _, decision in each if decision is not None)
-    counting.count(tx, project_id, hits, now_ms)
+    """Check the updates of one batch, which arrive part by part with their indexes in it, and apply them in order.
+
+    They are of profiles (`scope` PROFILE) or of groups (GROUP). A group has a row in the register, like a person: what is
+    decided on its id holds, and its values have a key.
+    """
+    judging = _Judging(tx, keys, policy, context, entrance, scope)
+    for updates in parts:
+        judging.judge(updates)
+    accepted, tally = judging.accepted, judging.tally
+    judging.evidence.keep(tx, project_id, now_ms)
+    tally.honoured = judging.evidence.honoured
+    judging.known |= register.enrol(
+        tx, keys, {each.name for each in accepted} - judging.known.keys(), now_ms, inherited=judging.inherited
+    )
+    judging.judge_again()
+    targets = [_target(judging.known[each.name], each.literal) for each in accepted]
+    decided = ((uid, each.bridges) for uid, each in zip(targets, accepted, strict=True))
+    pairs = keep_bridges(tx, keys, decided, now_ms)
+    # Before the profiles, as a release does it: whoever needs both waits for them in one order.
+    _hold(tx, keys, quarantine, list(zip(targets, accepted, strict=True)), policy.version, now_ms, tally)
+    by_target: defaultdict[int, list[_Accepted]] = defaultdict(list)
+    for uid, each in zip(targets, accepted, strict=True):
+        if each.steps != _NOTHING:
+            by_target[uid].append(each)
+    uids = sorted(by_target)
+    store.lock_profiles(tx, project_id, uids)
+    for start in range(0, len(uids), PROFILES_AT_ONCE):
+        some = {uid: by_target.pop(uid) for uid in uids[start : start + PROFILES_AT_ONCE]}
+        _work(tx, project_id, store, some, pairs, policy.version, now_ms, tally)
+    counting.count(tx, project_id, judging.hits, now_ms)
     return tally
 
 
-_Checked = tuple[Operation, Decision | None]
-_Unkeyed = tuple[int, int, Record, Decision]
+class _Judging:
+    """One batch of one project on its way through the gate. It writes nothing."""
 
+    def __init__(
+        self,
+        tx: Connection,
+        keys: ProjectKeys,
+        policy: ActivePolicy,
+        context: CheckContext,
+        entrance: Entrance,
+        scope: Scope,
+    ) -> None:
+        """Take what every part is judged with."""
+        self._entrance = entrance
+        self._scope = scope
+        self._tx = tx
+        self._keys = keys
+        self._policy = policy
+        self._context = context
+        self.known: dict[str, Row] = {}
+        self.inherited: dict[str, Row] = {}
+        self.accepted: list[_Accepted] = []
+        self._unkeyed: Parcel[Update] = Parcel(Update)
+        self.evidence = consent.Evidence()
+        self.hits = Hits(scope)
+        self.tally = Tally()
 
-def _check(
-    policy: ActivePolicy,
-    context: CheckContext,
-    updates: Sequence[tuple[int, Update]],
-    names: Sequence[str],
-    known: Mapping[str, Row],
-) -> tuple[list[list[_Checked]], list[_Unkeyed]]:
-    """Each operation of each update beside its decision; None for one that carries no value and is not refused.
+    def judge(self, updates: Sequence[tuple[int, Update]]) -> None:
+        """The next part of the batch, in its order."""
+        names = {_identifier(update) for _, update in updates} - self.known.keys() - self.inherited.keys()
+        self.known |= register.resolve(self._tx, self._keys, names)
+        self.inherited |= register.standing_of_forms(self._tx, self._keys, names - self.known.keys())
+        for (index, update), checked in zip(updates, self._check([update for _, update in updates]), strict=True):
+            decisions = [decision for _, decision in checked if decision is not None]
+            self.evidence.note(decisions, repeat(self.known.get(_identifier(update)), len(decisions)))
+            if not self._may_act(update, checked):
+                self.hits.note(decisions)
+                continue
+            seen_ms = None if update.ignore_time else update.time_ms
+            kept = _Accepted(index, _identifier(update), update.time_ms, seen_ms, update.ignore_alias, _deletes(update))
+            kept.group_key = update.group_key or ""
+            if any(each.needs_key for each in decisions):
+                self._unkeyed.add(len(self.accepted), update)
+            else:
+                self._decide(kept, checked)
+            self.accepted.append(kept)
 
-    And where those stand that must be checked again with the person's key.
-    """
-    places, records = [], []
-    checked: list[list[_Checked]] = []
-    for (_, update), name in zip(updates, names, strict=True):
-        state = state_of([known[name]] if name in known else [])
-        checked.append([(operation, None) for operation in update.operations])
-        for at, (operation, operand) in enumerate(update.operations):
-            if operation != "$delete":
-                places.append((len(checked) - 1, at))
-                values = {} if operation == "$unset" else _with_address(operation, operand, update, context)
-                records.append(Record(Scope.PROFILE, operation, values, state, update.time_ms))
-    decisions = policy.gate.check(records, context)
-    for (i, at), decision in zip(places, decisions, strict=True):
-        done = checked[i][at][0]
-        if done[0] != "$unset" or decision.verdict is Verdict.DROPPED:
-            checked[i][at] = (done, decision)
-    found = zip(places, records, decisions, strict=True)
-    return checked, [(i, at, record, decision) for (i, at), record, decision in found if decision.needs_key]
+    def judge_again(self) -> None:
+        """Those with a value under `encrypt`, now that their people are in the register. Never more lenient than before."""
+        for part in self._unkeyed.parts():
+            for (at, _), checked in zip(part, self._check([update for _, update in part], keyed=True), strict=True):
+                self._decide(self.accepted[at], checked)
 
+    def _decide(self, accepted: _Accepted, checked: Sequence[_Checked]) -> None:
+        decisions = [decision for _, decision in checked if decision is not None]
+        self.hits.note(decisions)
+        self.tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
+        accepted.decide([(operation, None if each is None else self._by_name(each)) for operation, each in checked])
 
-def _encrypt(
-    tx: Connection,
-    keys: ProjectKeys,
-    policy: ActivePolicy,
-    context: CheckContext,
-    checked: list[list[_Checked]],
-    unkeyed: Sequence[_Unkeyed],
-    people: Mapping[int, Row],
-) -> None:
-    """Put the decisions in place that were made with the keys of these people, by index of the update."""
-    records, decisions = [record for _, _, record, _ in unkeyed], [decision for *_, decision in unkeyed]
-    whose = {n: people[i] for n, (i, *_) in enumerate(unkeyed) if i in people}
-    keyed = with_person_keys(tx, keys, policy.gate, context, records, decisions, whose)
-    for (i, at, *_), decision in zip(unkeyed, keyed, strict=True):
-        checked[i][at] = (checked[i][at][0], decision)
+    def _by_name(self, decision: Decision) -> Decision:
+        """The gate's decision, or the stricter one of the dictionary, by the names that the gate left."""
+        stricter = self._entrance.apply(self._scope, decision)
+        self.tally.seen.note(self._scope, decision, stricter)
+        return stricter
 
+    def _check(self, updates: Sequence[Update], *, keyed: bool = False) -> list[list[_Checked]]:
+        """Each operation of each update beside its decision; `keyed` with the keys of people who are all known."""
+        checked: list[list[_Checked]] = [[(operation, None) for operation in update.operations] for update in updates]
+        places, records = [], []
+        for i, update in enumerate(updates):
+            for at, (operation, operand) in enumerate(update.operations):
+                if operation != "$delete":
+                    places.append((i, at))
+                    records.append(self._record(update, operation, operand))
+        if keyed:
+            people = {n: self.known[_identifier(updates[i])].person for n, (i, _) in enumerate(places)}
+            records = list(with_secrets(self._tx, self._keys, dict(enumerate(records)), people).values())
+        for (i, at), decision in zip(places, self._policy.gate.check(records, self._context), strict=True):
+            done = updates[i].operations[at]
+            if done[0] != "$unset" or decision.verdict is Verdict.DROPPED:
+                checked[i][at] = (done, decision)
+        return checked
 
-def _decided(checked: Sequence[list[_Checked]], targets: Mapping[int, int]) -> Iterator[tuple[int, Sequence[tuple[str, str]]]]:
-    for i, uid in targets.items():
-        yield from ((uid, decision.bridges) for _, decision in checked[i] if decision is not None)
+    def _record(self, update: Update, operation: str, operand: Any) -> Record:
+        name = _identifier(update)
+        row = self.known.get(name) or self.inherited.get(name)
+        state, refused = state_of([row] if row else []), row.refused if row else NOBODY_REFUSES
+        values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
+        return Record(self._scope, operation, values, state, update.time_ms, refused)
+
+    def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
+        """False when nothing of the update may take effect; counts why."""
+        name, refused = _identifier(update), self.tally.refused
+        row = self.known.get(name) or self.inherited.get(name)
+        state, deletes = row.state if row else SubjectState.ACTIVE, _deletes(update)
+        if state in (SubjectState.ERASING, SubjectState.ERASED, SubjectState.RESTRICTED):
+            refused[SubjectState.ERASED.value if state is SubjectState.ERASING else state.value] += 1
+            return False
+        if state is SubjectState.OPTED_OUT and not deletes:
+            # Deleting is the one thing an opted-out person's browser asks for, and the one thing done.
+            refused[state.value] += 1
+            return False
+        dropped = [each for _, each in checked if each is not None and each.verdict is Verdict.DROPPED]
+        if len(dropped) == len(checked):
+            refused.update(reason_of(each) for each in dropped)
+            return False
+        return name in self.known or not deletes
 
 
 def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:
@@ -137,36 +254,13 @@ def _with_address(operation: str, operand: dict[str, Any], update: Update, conte
     return {**operand, "$ip": update.ip} if wanted and operation == "$set" else operand
 
 
-def _keep_evidence(
-    tx: Connection, project_id: int, checked: Sequence[Sequence[_Checked]], rows: Sequence[Row | None], now_ms: int
-) -> None:
-    evidence = consent.Evidence()
-    for each, row in zip(checked, rows, strict=True):
-        for _, decision in each:
-            if decision is not None:
-                evidence.note((decision,), (row,))
-    evidence.keep(tx, project_id, now_ms)
-
-
-def _leaves_something(checked: list[_Checked], name: str, known: Mapping[str, Row], tally: Tally) -> bool:
-    """False when nothing of the update may take effect; counts why."""
-    state = known[name].state if name in known else SubjectState.ACTIVE
-    if state in (SubjectState.ERASING, SubjectState.ERASED, SubjectState.RESTRICTED):
-        tally.refused[SubjectState.ERASED.value if state is SubjectState.ERASING else state.value] += 1
-        return False
-    deletes = any(operation == "$delete" for (operation, _), _ in checked)
-    if state is SubjectState.OPTED_OUT and not deletes:
-        # Deleting is the one thing an opted-out person's browser asks for, and the one thing done.
-        tally.refused[state.value] += 1
-        return False
-    refused = [d for _, d in checked if d is not None and d.verdict in (Verdict.DROPPED, Verdict.QUARANTINED)]
-    tally.refused.update(reason_of(each) for each in refused)
-    if name not in known and deletes:
-        return False
-    return len(refused) < len(checked)
+def _deletes(update: Update) -> bool:
+    return any(operation == "$delete" for operation, _ in update.operations)
 
 
 def _identifier(update: Update) -> str:
+    if update.group_key is not None:
+        return group_identifier(update.group_key, update.group_id or "")
     return update.distinct_id or ""
 
 
@@ -177,42 +271,112 @@ def _target(row: Row, literal: bool) -> int:
     return uid
 
 
-def _load(found: Mapping[int, ProfileRow], uids: Iterable[int], pairs: Mapping[int, Mapping[str, str]]) -> dict[int, _Draft]:
-    drafts: dict[int, _Draft] = {}
-    for uid in set(uids):
+def _hold(
+    tx: Connection,
+    keys: ProjectKeys,
+    quarantine: Quarantine,
+    accepted: Sequence[tuple[int, _Accepted]],
+    version: int,
+    now_ms: int,
+    tally: Tally,
+) -> None:
+    """Hold what policy holds. A `$delete` takes with it what is held of its profile, in the batch and from before."""
+    held: defaultdict[int, list[Arrival]] = defaultdict(list)
+    deleted = [uid for uid, each in accepted if each.deletes]
+    for uid, each in accepted:
+        if each.deletes:
+            held.pop(uid, None)
+        held[uid] += [_arrival(keys, uid, each, waiting, version, now_ms) for waiting in each.held]
+        each.held = ()
+    tally.withdrawn = quarantine.withdraw(tx, keys, deleted)
+    arrivals = [arrival for of_one in held.values() for arrival in of_one]
+    quarantine.hold(tx, keys, arrivals)
+    tally.quarantined = len(arrivals)
+
+
+def _arrival(keys: ProjectKeys, uid: int, update: _Accepted, waiting: _Waiting, version: int, now_ms: int) -> Arrival:
+    text = waiting.operand.decode()
+    # What may be done twice without harm is held once, and what adds up as often as it was sent.
+    same = text if waiting.operation in REPEATABLE else None
+    row = EventRow(
+        time_ms=update.time_ms,
+        dedup=keys.dedup_of(waiting.operation, 0, uid, same),
+        uid=uid,
+        name=waiting.operation,
+        properties=text,
+        policy_version=version,
+        received_ms=now_ms,
+    )
+    return Arrival(
+        row,
+        waiting.remarks,
+        scope=Scope.GROUP if update.group_key else Scope.PROFILE,
+        literal=update.literal,
+        seen=update.seen_ms is not None,
+        group_key=update.group_key,
+    )
+
+
+def _work(
+    tx: Connection,
+    project_id: int,
+    store: EventStore,
+    chosen: Mapping[int, Sequence[_Accepted]],
+    pairs: Mapping[int, Mapping[str, str]],
+    version: int,
+    now_ms: int,
+    tally: Tally,
+) -> None:
+    """Apply the updates of some profiles and put these back."""
+    found = store.profiles_of(tx, project_id, chosen.keys())
+    rows: list[ProfileRow] = []
+    gone: list[int] = []
+    for uid, updates in chosen.items():
         row = found.get(uid)
-        # A value that is sent again after a rotation must meet its older pseudonym, or a list would hold both.
-        properties = msgspec.json.decode(bridges.with_newest(row.properties, pairs.get(uid, {}))) if row else None
-        drafts[uid] = _Draft(properties, row.last_seen_ms if row else None, row is not None)
-    return drafts
-
-
-def _apply(draft: _Draft, update: Update, checked: list[_Checked]) -> bool:
-    """Work the update into the draft. False, and nothing changed, when the profile would grow too large."""
-    properties, last_seen = draft.properties, draft.last_seen_ms
-    for (operation, operand), decision in checked:
-        if operation == "$delete":
-            properties, last_seen = None, None
-            continue
-        if decision is not None and (decision.properties is None or decision.verdict is Verdict.QUARANTINED):
-            continue
-        if operation == "$unset" and properties is None:
-            continue
-        properties = apply(properties or {}, operation, operand if decision is None else decision.properties)
-        last_seen = last_seen if update.ignore_time else update.time_ms
-    if properties is not None and len(properties) > Limits().profile_properties:
-        return False
-    draft.properties, draft.last_seen_ms = properties, last_seen
-    return True
-
-
-def _store(tx: Connection, project_id: int, store: EventStore, drafts: Mapping[int, _Draft], version: int, now_ms: int) -> None:
-    gone = [uid for uid, draft in drafts.items() if draft.properties is None and draft.existed]
+        draft = _Draft.of(row, pairs.get(uid, {}))
+        for each in updates:
+            _apply(draft, each, tally)
+        if draft.properties is not None:
+            text = _encode(draft.properties).decode()
+            rows.append(ProfileRow(0, uid, text, draft.last_seen_ms, version, now_ms, updates[0].group_key))
+        elif row is not None:
+            gone.append(uid)
     if gone:
         store.delete_profiles(tx, project_id, gone)
-    rows = [
-        ProfileRow(0, uid, msgspec.json.encode(draft.properties).decode(), draft.last_seen_ms, version, now_ms)
-        for uid, draft in drafts.items()
-        if draft.properties is not None
-    ]
     store.put_profiles(tx, project_id, rows)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A profile while a batch works on it. `properties` is None once it is deleted, or while there is none."""
+
+    properties: dict[str, Any] | None = field(repr=False)
+    last_seen_ms: int | None
+
+    @classmethod
+    def of(cls, row: ProfileRow | None, newest: Mapping[str, str]) -> _Draft:
+        """The stored profile, or none. `newest` are pseudonyms by their older forms."""
+        if row is None:
+            return cls(None, None)
+        # A value that is sent again after a rotation must meet its older pseudonym, or a list would hold both.
+        return cls(msgspec.json.decode(bridges.with_newest(row.properties, newest)), row.last_seen_ms)
+
+
+def _apply(draft: _Draft, update: _Accepted, tally: Tally) -> None:
+    """Work the update into the draft; one that would make the profile too large changes nothing, and its sender is told."""
+    properties, last_seen = draft.properties, draft.last_seen_ms
+    for operation, operand in msgspec.json.decode(update.steps):
+        if operation == "$delete":
+            properties, last_seen = None, None
+        elif operation != "$unset" or properties is not None:
+            properties = apply(properties or {}, operation, operand)
+            last_seen = last_seen if update.seen_ms is None else update.seen_ms
+    # It is in the draft now: both at once would be the batch twice.
+    update.steps = _NOTHING
+    if properties is not None and len(properties) > MOST_PROPERTIES:
+        message = f"a profile holds at most {MOST_PROPERTIES} properties; unset some first"
+        tally.failures.append(FailedRecord(update.index, "", "$set", message))
+        return
+    draft.properties, draft.last_seen_ms = properties, last_seen
+    tally.stored += 1
+    tally.changed += update.changed

@@ -25,7 +25,7 @@ class RefusalsSchema(Schema):
         keys=fields.String(),
         values=fields.Integer(),
         required=True,
-        metadata={"description": "Of these, refused for a browser's signal under ids that nobody had seen, by signal."},
+        metadata={"description": "Records in which a browser's signal was honoured under ids that nobody had seen, by signal."},
     )
 
 

@@ -6,12 +6,13 @@ Anything that stops the check (no policy, no key, no database) raises, and nothi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from sqlalchemy.engine import Connection
 
+from app.access.modes import IdentityMode
 from app.access.service import Project, project_of_token
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
@@ -19,23 +20,27 @@ from app.database import Database
 from app.errors import NotFound
 from app.events.placement import EventStores
 from app.identity import fence, keyed, signals
-from app.ingest import append, consent, judging, profiles
+from app.identity.derive import VERBS as HEEDED
+from app.ingest import append, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
+from app.ingest.lanes import Lane
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
 from app.ingest.parcel import Parcel
 from app.ingest.places import Places
 from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
-from app.ingest.validate import validate_event
+from app.ingest.validate import VERBS, validate_event
 from app.ingest.wire import Batch
 from app.keys.service import Keyring, ProjectKeys, Purpose
+from app.lexicon.service import Lexicon
+from app.lexicon.sightings import Seen
 from app.observe.counting import Counting
 from app.quarantine.service import Quarantine
 from app.rulebook.service import Rulebook
 from policies.context import CheckContext
-from policies.model import Decision, Record
+from policies.model import Decision, Record, Scope
 
 _UNKNOWN_TOKEN = "is not the token of a project here; use the project token of this installation"  # noqa: S105
 
@@ -49,23 +54,27 @@ class Ingest:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        lexicon: Lexicon,
         quarantine: Quarantine,
         counting: Counting,
         audit: AuditLog,
         clock: Callable[[], int],
         places: Places,
         limits: Limits | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._lexicon = lexicon
         self._quarantine = quarantine
         self._counting = counting
         self._audit = audit
         self._clock = clock
         self._places = places
         self.limits = limits or Limits()
+        self.lane = lane or Lane(places=4)
 
     def track(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Events of `/track`: each names its project by the token in its properties."""
@@ -89,17 +98,22 @@ class Ingest:
                 now_ms=now,
                 limits=self.limits,
                 strict=batch.controls.strict,
+                # Of `/track` the project is known later: it keeps every verb until then.
+                identity=project.identity if project else IdentityMode.ORIGINAL,
+                distinct_id_required=project is not None and project.identity is IdentityMode.ORIGINAL,
             )
             if isinstance(event, Event):
                 by_token[project.token if project else event.token or ""].add(index, event)
             else:
                 _set_aside(tally, index, event)
         if by_token:
+            seen: dict[int, Seen] = {}
             with self._database.write() as tx:
                 for token, events in sorted(by_token.items()):
                     found = project or self._project(tx, token, events.indexes, tally, "properties.token")
                     if found is not None:
-                        self._append(tx, found, events, actor, tally, circumstances)
+                        seen[found.id] = self._append(tx, found, events, actor, tally, circumstances)
+            self._note(seen)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -111,7 +125,7 @@ class Ingest:
         actor: str,
         tally: Tally,
         circumstances: Circumstances,
-    ) -> None:
+    ) -> Seen:
         fence.enter_shared(tx, project.id)
         policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = append.append_events(
@@ -119,12 +133,14 @@ class Ingest:
             project.id,
             keys,
             policy,
+            self._lexicon.entrance(tx, project.id),
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
-            ([event for _, event in part] for part in events.parts()),
+            ([event for _, event in part if _heeds(project, event, tally)] for part in events.parts()),
             self._clock(),
             self._context(keys, circumstances),
+            project.identity,
         )
         part.refused += tally.refused  # Set aside before the gate (`$ignore`, too old): counted with the first project.
         tally.refused = Counter()
@@ -134,23 +150,41 @@ class Ingest:
             entry = Entry(AuditAction.OPT_IN_RECEIVED, project.id, actor, self._clock(), counts={"people": part.opted_in})
             self._audit.stage(tx, entry)
         _add(tally, part, len(events))
+        return part.seen
+
+    def _note(self, seen: Mapping[int, Seen]) -> None:
+        """Tell the dictionary what is stored by now."""
+        for project_id, each in seen.items():
+            self._lexicon.sightings.add(project_id, each, self._clock())
 
     def engage(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
         """Profile updates of `/engage`: each names its project by `$token`."""
+        return self._updates(batch, Scope.PROFILE, circumstances)
+
+    def groups(self, batch: Batch, circumstances: Circumstances = UNREMARKABLE) -> Tally:
+        """Updates of `/groups`: each names its project by `$token`, and a group where `/engage` names a person.
+
+        No address is looked up for a group: where its sender sits says nothing of it.
+        """
+        return self._updates(batch, Scope.GROUP, replace(circumstances, ip=None))
+
+    def _updates(self, batch: Batch, scope: Scope, circumstances: Circumstances) -> Tally:
         tally, now = Tally(), self._clock()
-        by_token: dict[str, list[tuple[int, Update]]] = {}
+        by_token: dict[str, Parcel[Update]] = defaultdict(lambda: Parcel(Update))
         for index, raw in enumerate(batch.records):
-            update = validate_update(raw, kind="profile", now_ms=now, limits=self.limits)
+            update = validate_update(raw, kind="group" if scope is Scope.GROUP else "profile", now_ms=now, limits=self.limits)
             if isinstance(update, Update):
-                by_token.setdefault(update.token, []).append((index, update))
+                by_token[update.token].add(index, update)
             else:
                 _set_aside(tally, index, update)
         if by_token:
+            seen: dict[int, Seen] = {}
             with self._database.write() as tx:
                 for token, updates in sorted(by_token.items()):
-                    found = self._project(tx, token, [index for index, _ in updates], tally, "$token")
+                    found = self._project(tx, token, updates.indexes, tally, "$token")
                     if found is not None:
-                        self._update(tx, found, updates, tally, circumstances)
+                        seen[found.id] = self._update(tx, found, scope, updates, tally, circumstances)
+            self._note(seen)
         tally.failures.sort(key=lambda failure: failure.index)
         return tally
 
@@ -158,10 +192,11 @@ class Ingest:
         self,
         tx: Connection,
         project: Project,
-        updates: Sequence[tuple[int, Update]],
+        scope: Scope,
+        updates: Parcel[Update],
         tally: Tally,
         circumstances: Circumstances,
-    ) -> None:
+    ) -> Seen:
         fence.enter_shared(tx, project.id)
         policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
         part = profiles.update_profiles(
@@ -169,20 +204,24 @@ class Ingest:
             project.id,
             keys,
             policy,
+            self._lexicon.entrance(tx, project.id),
             self._stores.of(project.store_url),
+            self._quarantine,
             self._counting,
-            updates,
+            updates.parts(),
             self._clock(),
             self._context(keys, circumstances),
+            scope,
         )
         append.count_refusals(tx, project.id, part.refused, self._clock())
         self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)
         _add(tally, part, len(updates) - len(part.failures))
+        return part.seen
 
     def check(
         self, tx: Connection, project: Project, records: Sequence[Record], circumstances: Circumstances = UNREMARKABLE
     ) -> tuple[str, int, list[Decision]]:
-        """The verdict of the active policy on records of a caller who stores elsewhere. Stores nothing.
+        """The verdict of the active policy and of the dictionary on records of a caller who stores elsewhere. Stores nothing.
 
         Returns the policy's name, its version, and one decision a record, in order. Values under `encrypt` are under
         the key of the person when the register knows the id; else the placeholder stays, because nobody is enrolled here.
@@ -193,10 +232,12 @@ class Ingest:
             with self._database.write() as own:
                 keys = self._keys(own, project.id)
         context = self._context(keys, circumstances, "exposed")
-        known = judging.with_states(tx, keys, records)
+        known = judging.with_states(tx, keys, records, project.identity)
         decisions = policy.gate.check(known, context)
-        people = keyed.known_people(tx, keys, known, decisions)
+        people = keyed.known_people(tx, keys, known, decisions, project.identity)
         decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)
+        entrance = self._lexicon.entrance(tx, project.id)
+        decisions = [entrance.apply(record.scope, each) for record, each in zip(known, decisions, strict=True)]
         return policy.name, policy.version, decisions
 
     def _keys(self, tx: Connection, project_id: int) -> ProjectKeys:
@@ -214,7 +255,7 @@ class Ingest:
         return append.refusals(tx, project_id, from_day, to_day)
 
     def signals_of_unknown_ids(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
-        """How many records of ids that nobody knew were refused for a browser's signal; days as above."""
+        """In how many records of ids that nobody knew a browser's signal was honoured; days as above."""
         return signals.of_unknown_ids(tx, project_id, from_day, to_day)
 
     def _context(
@@ -235,9 +276,17 @@ class Ingest:
         facts = {"policy_version": str(version)}
         entry = Entry(action, project_id, actor, self._clock(), counts=part.counts(), facts=facts)
         self._audit.stage(tx, entry)
-        heeded = {reason: part.refused[reason] for reason in consent.SIGNALS if part.refused[reason]}
-        if heeded:
-            self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=heeded))
+        if part.honoured:
+            counts = dict(part.honoured)
+            self._audit.stage(tx, Entry(AuditAction.SIGNAL_HONOURED, project_id, actor, self._clock(), counts=counts))
+
+
+def _heeds(project: Project, event: Event, tally: Tally) -> bool:
+    """False for an identity verb that the project's mode passes over."""
+    passed_over = event.name in VERBS and event.name not in HEEDED[project.identity]
+    if passed_over:
+        tally.refused["identity_verb"] += 1
+    return not passed_over
 
 
 def _set_aside(tally: Tally, index: int, record: Rejected | Ignored) -> None:
@@ -253,5 +302,6 @@ def _add(tally: Tally, part: Tally, valid: int) -> None:
     tally.stored += part.stored
     tally.changed += part.changed
     tally.quarantined += part.quarantined
+    tally.links += part.links
     tally.refused += part.refused
     tally.failures.extend(part.failures)

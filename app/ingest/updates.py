@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from app.identity.groups import GROUP_PREFIX
 from app.ingest.limits import Limits
 from app.ingest.outcome import (
     NO_ADDRESS,
@@ -77,9 +78,12 @@ def _whom(record: Mapping[str, Any], name: str, rules: _UpdateRules) -> str:
     if value is None or value == "":
         raise refuse(name, "must not be missing")
     try:
-        return clean_identifier(value, rules.values)
+        text = clean_name(value, rules.values) if name == "$group_key" else clean_identifier(value, rules.values)
     except Unfit as unfit:
         raise refuse(name, str(unfit)) from None
+    if name == "$distinct_id" and text.startswith(GROUP_PREFIX):
+        raise refuse(name, f"must not begin with {GROUP_PREFIX}, which is how groups are spelled; send the update to /groups")
+    return text
 
 
 def _yes(value: Any) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from app.access.modes import IdentityMode
+from app.identity.derive import VERBS as HEEDED
 from app.ingest.limits import Limits
 from app.ingest.outcome import (
     INSERT_ID,
@@ -46,7 +48,6 @@ __all__ = [
     "TOKEN_MISSING",
     "VERBS",
     "Event",
-    "IdentityMode",
     "Ignored",
     "Operation",
     "Rejected",
@@ -55,10 +56,8 @@ __all__ = [
     "validate_update",
 ]
 
-IdentityMode = Literal["simplified", "original"]
-
 VERBS = frozenset({"$identify", "$create_alias", "$merge"})
-"""Events that only link ids. A project with simplified identity passes over them."""
+"""Events that only link ids. Which of them a project heeds depends on its identity mode."""
 
 DISALLOWED_IDS = frozenset(
     {"00000000-0000-0000-0000-000000000000", "anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined"}
@@ -74,12 +73,12 @@ def validate_event(
     now_ms: int,
     limits: Limits,
     strict: bool,
-    identity: IdentityMode = "simplified",
+    identity: IdentityMode = IdentityMode.SIMPLIFIED,
     distinct_id_required: bool = False,
 ) -> Event | Rejected | Ignored:
     """`raw` as an event. `strict` adds the rules of strict import and has no effect on track.
 
-    `identity="original"` keeps the identity verbs; `distinct_id_required` is the original-merge rule that
+    `identity` says which identity verbs are kept; `distinct_id_required` is the original-merge rule that
     strict import needs a distinct id. Never raises for a value that JSON can hold."""
     try:
         return _event(raw, _event_rules(endpoint, limits, strict, identity, distinct_id_required), now_ms)
@@ -138,7 +137,7 @@ def _event(raw: Any, rules: _EventRules, now_ms: int) -> Event | Ignored:
     if sent.get("$ignore"):
         return Ignored("ignore")
     name = _event_name(record.get("event"), rules)
-    if name in VERBS and rules.identity == "simplified":
+    if name in VERBS and name not in HEEDED[rules.identity]:
         return Ignored("identity_verb")
     if name == "$merge" and rules.endpoint == "track":
         return Ignored("merge_on_track")

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from app.ingest.limits import Limits
+from policies.text import unpadded
 
 
 class Unfit(Exception):
@@ -150,10 +151,13 @@ def _cut(text: str, most: int) -> str:
 
 
 def clean_name(text: str, rules: ValueRules) -> str:
-    """An event or property name, cut to the published length. Raises `Unfit`."""
+    """An event or property name, cut to the published length. Raises `Unfit`.
+
+    Padding goes before the cut, so that the policy, which reads the name next, still sees what it was."""
     if len(text) <= rules.limits.name_characters and text.isascii() and "\0" not in text:
         return text
-    return clean_text(text, rules)[: rules.limits.name_characters]
+    text, most = clean_text(text, rules), rules.limits.name_characters
+    return text if len(text) <= most else unpadded(text)[:most]
 
 
 def clean_identifier(value: Any, rules: ValueRules) -> str:

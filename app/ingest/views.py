@@ -1,28 +1,36 @@
-"""HTTP for senders: `/track`, `/import`, `/engage` in Mixpanel's dialect (wire sections 3 to 8)."""
+"""HTTP for senders: `/track`, `/import`, `/engage`, `/groups` in Mixpanel's dialect (wire sections 3 to 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.access.roles import Permission
-from app.http import Problem, caller, needs, public, services, speak
+from app.errors import NotAllowed, TooBusy
+from app.http import Problem, app_dialect, caller, json_response, needs, public, services, speak
 from app.ingest.answers import Answer, ingest_answer, ingest_error
 from app.ingest.circumstances import Circumstances, heard
 from app.ingest.errors import WireError
 from app.ingest.tally import Tally
 from app.ingest.wire import Batch, Controls, Endpoint, WireRequest, decode, dialect, query_pairs
+from app.lexicon.reading import REASONS
 
 
 def blueprint() -> Blueprint:
     """The routes of senders, each with and without a trailing slash and never a redirect."""
     routes = Blueprint("ingest", __name__)
-    for name, view in (("track", track), ("import", import_events), ("engage", engage)):
+    for name, view in (("track", track), ("import", import_events), ("engage", engage), ("groups", groups)):
         for path in (f"/{name}", f"/{name}/"):
             routes.add_url_rule(path, name, view, methods=["GET", "POST"], strict_slashes=True)
+    for name, answer in (("flags", flags), ("flags/definitions", flag_definitions), ("settings", sdk_settings)):
+        for path in (f"/{name}", f"/{name}/"):
+            routes.add_url_rule(path, answer.__name__, answer, methods=["GET", "POST"], strict_slashes=True)
+    for path in ("/record", "/record/"):
+        routes.add_url_rule(path, "record", record, methods=["POST"], strict_slashes=True)
     routes.after_request(_allow_browsers)
     speak(routes, _refusal)
     return routes
@@ -40,11 +48,56 @@ def engage() -> Response:
     return _receive("engage", services().ingest.engage)
 
 
+@public
+def groups() -> Response:
+    """Updates of group profiles; each carries its project token."""
+    return _receive("groups", services().ingest.groups)
+
+
 @needs(Permission.EVENTS_IMPORT, token_suffices=True)
 def import_events() -> Response:
     """Events of any age, by an authenticated sender."""
     who = caller()
-    return _receive("import", lambda batch, _: services().ingest.import_events(batch, who.project, who.id))
+    # The body waits with the sender: it is read once there is a place.
+    with _place():
+        return _receive("import", lambda batch, _: services().ingest.import_events(batch, who.project, who.id))
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    waits = services().metrics.waits
+    try:
+        with services().ingest.lane.place() as seconds:
+            if seconds:
+                waits.labels("waited").inc()
+            yield
+    except TooBusy:
+        waits.labels("refused").inc()
+        raise
+
+
+@public
+def flags() -> Response:
+    """No feature flags are served here; an SDK that asks goes on with its defaults."""
+    return json_response({"code": 200, "flags": {}, "status": "OK"})
+
+
+@public
+def flag_definitions() -> Response:
+    """The same for SDKs that evaluate flags themselves."""
+    return json_response({"code": 200, "flags": [], "status": "OK"})
+
+
+@public
+def sdk_settings() -> Response:
+    """Remote settings of the browser SDK: sessions are not recorded, because a recording cannot be checked."""
+    return json_response({"code": 200, "sdk_config": {"config": {"record_sessions_percent": 0}}, "status": "OK"})
+
+
+@public
+def record() -> Response:
+    """Session replay is refused: what a page looked like cannot be checked by a policy."""
+    raise NotAllowed("session replay is not accepted here", remedy="set record_sessions_percent to 0 in the SDK")
 
 
 def _receive(endpoint: Endpoint, work: Callable[[Batch, Circumstances], Tally]) -> Response:
@@ -55,7 +108,11 @@ def _receive(endpoint: Endpoint, work: Callable[[Batch, Circumstances], Tally]) 
         return _refusal(Problem(fault.status, fault.code, fault.message, fault.field, fault.remedy))
     tally = work(batch, circumstances(batch.controls))
     _count(endpoint, tally)
-    return _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+    response = _response(ingest_answer(batch.controls, endpoint, batch.bare, tally.valid, tally.failures))
+    if told := {reason: n for reason, n in tally.refused.items() if reason in REASONS}:
+        # The body is what SDKs compare with. Only what goes by names is told: a person's state is nobody's to ask for.
+        response.headers["Portcullis-Refused"] = ", ".join(f"{reason}={n}" for reason, n in sorted(told.items()))
+    return response
 
 
 def circumstances(controls: Controls) -> Circumstances:
@@ -83,6 +140,8 @@ def _wire(endpoint: Endpoint) -> WireRequest:
 
 
 def _refusal(problem: Problem) -> Response:
+    if problem.status == 403 and request.endpoint == "ingest.record":
+        return app_dialect(problem)
     endpoint = cast(Endpoint, request.path.strip("/"))
     controls, bare = _manner(endpoint)
     return _response(ingest_error(controls, endpoint, bare, problem.status, problem.code, problem.sentence, problem.retry_after))
@@ -107,8 +166,13 @@ def _count(endpoint: Endpoint, tally: Tally) -> None:
     for outcome, n in outcomes.items():
         if n:
             metrics.records.labels(endpoint, outcome).inc(n)
+    for outcome, n in tally.links.items():
+        metrics.links.labels(outcome).inc(n)
     for reason, n in tally.refused.items():
         metrics.refusals.labels(reason).inc(n)
+
+
+_SDK_HEADERS = "Authorization, Content-Type, Content-Encoding, traceparent"
 
 
 def _allow_browsers(response: Response) -> Response:
@@ -118,7 +182,10 @@ def _allow_browsers(response: Response) -> Response:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Content-Encoding, traceparent"
+        # An SDK may be told to send headers of its own (`xhr_headers`). Nothing here trusts a cookie, so none is a danger.
+        asked = request.headers.get("Access-Control-Request-Headers")
+        response.headers["Access-Control-Allow-Headers"] = asked or _SDK_HEADERS
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After, Portcullis-Error"
         response.headers["Access-Control-Max-Age"] = "86400"
     response.headers.add("Vary", "Origin")
     return response

@@ -118,6 +118,11 @@ class ProjectKeys:
         text = identifier if identifier.isascii() else unicodedata.normalize("NFC", identifier)
         return hmac.digest(self.lookup, text.encode("utf-8", "replace"), "sha256")[:LOOKUP_BYTES]
 
+    def form_of(self, form: str) -> bytes:
+        """The digest that spellings of one id share; `form` is what `app.identity.forms` makes of an id."""
+        # No id begins like this: they hold no NUL. So a form and an id never have the same digest.
+        return hmac.digest(self.lookup, b"form\0" + form.encode("utf-8", "replace"), "sha256")[:LOOKUP_BYTES]
+
     def dedup_of(self, name: str, time_ms: int, uid: int, insert_id: str | None) -> int:
         """63-bit digest of the deduplication tuple (wire section 7); random when the sender gave no `$insert_id`."""
         if not insert_id:

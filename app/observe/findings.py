@@ -3,7 +3,8 @@
 A round looks at two windows: the last ten minutes, so that what starts now is seen within five, and the last day, for what
 is rare. A property is carrying from `SHARE` of the records and `HITS` hits on, and no longer once its share is below half of
 that in both. There is one finding a property and detector. One that was mended opens again when the share is reached
-anew, counting from after it was mended; one that is expected never does.
+anew, counting from after it was mended. One that is expected keeps quiet for a number of days; then that judgement is
+forgotten, and a property that still carries is a new finding.
 """
 
 from __future__ import annotations
@@ -88,10 +89,11 @@ class Finding:
 class Findings:
     """Findings of every project. Stateless but for its dependencies."""
 
-    def __init__(self, database: Database, audit: AuditLog, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, audit: AuditLog, clock: Callable[[], int], expected_ms: int) -> None:
         self._database = database
         self._audit = audit
         self._clock = clock
+        self._expected_ms = expected_ms
 
     # --- the round ---------------------------------------------------------------------------------------------------
 
@@ -192,17 +194,31 @@ class Findings:
         return [_finding(row) for row in rows]
 
     def expire(self) -> int:
-        """Delete findings mended over 90 days ago; returns how many. One that is expected stays: it is what keeps it quiet."""
-        old = finding.c.decided_ms <= self._clock() - _MENDED_KEPT_MS
+        """Delete findings mended over 90 days ago, and those called expected for as long as that holds; returns how many.
+
+        What ends the quiet around an expected finding stands in the audit log: a round may open it anew.
+        """
         with self._database.write() as tx:
-            return tx.execute(sa.delete(finding).where(finding.c.state == FindingState.MENDED.value, old)).rowcount
+            mended = tx.execute(self._decided(FindingState.MENDED, _MENDED_KEPT_MS)).rowcount
+            gone = self._decided(FindingState.EXPECTED, self._expected_ms)
+            expected = tx.execute(gone.returning(finding.c.id, finding.c.project_id, finding.c.detector)).all()
+            for each in expected:
+                facts = {"outcome": FindingState.EXPECTED.value, "detector": each.detector}
+                entry = Entry(
+                    AuditAction.FINDING_EXPIRED, each.project_id, _SYSTEM, self._clock(), obj=f"finding/{each.id}", facts=facts
+                )
+                self._audit.stage(tx, entry)
+        return mended + len(expected)
+
+    def _decided(self, state: FindingState, kept_ms: int) -> sa.Delete:
+        return sa.delete(finding).where(finding.c.state == state.value, finding.c.decided_ms <= self._clock() - kept_ms)
 
     def acknowledge(self, by: Principal, finding_id: str) -> Finding:
         """Say that somebody looks after it. Raises `NotFound`, or `Conflict` when it is decided already."""
         return self._decide(by, finding_id, FindingState.ACKNOWLEDGED, AuditAction.FINDING_ACKNOWLEDGED)
 
     def resolve(self, by: Principal, finding_id: str, outcome: FindingState) -> Finding:
-        """End it: MENDED, and it opens again if it comes back; EXPECTED, and it does not. Raises as `acknowledge`."""
+        """End it: MENDED, and it opens again if it comes back; EXPECTED, and it does not for a while. Raises as `acknowledge`."""
         return self._decide(by, finding_id, outcome, AuditAction.FINDING_RESOLVED)
 
     def _decide(self, by: Principal, finding_id: str, state: FindingState, action: AuditAction) -> Finding:

@@ -11,6 +11,7 @@ from app.audit.entry import iso
 from app.observe.findings import Finding, FindingState
 from app.observe.simulations import Simulation
 from app.observe.suggestions import MOST_EVENTS, Suggested
+from policies.model import Condition, DropFilter
 from policies.proposal import rule_text
 from policies.suggest import Suggestion
 
@@ -116,6 +117,53 @@ class SuggestionsSchema(Schema):
     left_out = fields.Integer(required=True)
     suggestions = fields.List(fields.Nested(SuggestionSchema), required=True)
     policy = fields.String(required=True)
+
+
+class DropFilterSchema(Schema):
+    """A drop filter as a policy writes it (docs/policy.md): an id, globs of events, and conditions that must all hold."""
+
+    id = fields.String(required=True)
+    events = fields.List(fields.String())
+    where = fields.List(fields.Dict(), required=True, metadata={"description": "Such as `{property: role, is: [test]}`."})
+
+
+class PreviewSchema(DropFilterSchema):
+    """A filter to try, and on how many days."""
+
+    days = fields.Integer(load_default=7, validate=validate.Range(1, 400))
+
+
+class PreviewedSchema(Schema):
+    """What the filter would have refused."""
+
+    records = fields.Integer(required=True, metadata={"description": "Stored events that were looked at."})
+    caught = fields.Integer(required=True)
+    events = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    complete = fields.Boolean(required=True)
+
+
+class DropFiltersSchema(Schema):
+    """The filters of the policy version in force."""
+
+    version = fields.Integer(required=True)
+    filters = fields.List(fields.Nested(DropFilterSchema), required=True)
+
+
+class FilterInForceSchema(Schema):
+    """The version that is in force now."""
+
+    version = fields.Integer(required=True)
+    digest = fields.String(required=True)
+
+
+def filter_view(found: DropFilter) -> dict[str, Any]:
+    """As a policy writes it."""
+    where = [{"property": each.property, each.test: _operand(each)} for each in found.where]
+    return {"id": found.id, "events": list(found.events), "where": where}
+
+
+def _operand(each: Condition) -> Any:
+    return each.values[0] if each.test in ("exists", "above", "below") else list(each.values)
 
 
 def finding_view(found: Finding) -> dict[str, Any]:

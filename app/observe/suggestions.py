@@ -15,14 +15,16 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from app.access.service import Project
+from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import Unavailable
 from app.events.placement import EventStores
-from app.events.port import EventQuery, EventStore
-from app.identity import register
+from app.events.port import EventQuery, EventStore, ProfileQuery
 from app.rulebook.service import Rulebook
+from app.sight import people
+from app.sight.service import Sights
 from policies.compile import classifier
 from policies.detect import Scanner
 from policies.load import load
@@ -65,6 +67,7 @@ class Suggestions:
         rulebook: Rulebook,
         audit: AuditLog,
         clock: Callable[[], int],
+        sights: Sights,
         budget_s: float = BUDGET_S,
     ) -> None:
         self._database = database
@@ -72,6 +75,7 @@ class Suggestions:
         self._rulebook = rulebook
         self._audit = audit
         self._clock = clock
+        self._sights = sights
         self._budget_s = budget_s
 
     def of(self, project: Project, events: int, *, actor: str) -> Suggested:
@@ -82,10 +86,11 @@ class Suggestions:
         store = self._stores.of(project.store_url)
         with self._database.read() as tx:
             version, policy = self._policy(tx, project.id)
+            sight = self._sights.internal(tx, project)
         survey = _survey(policy)
         until = time.monotonic() + self._budget_s
-        whole = self._events(store, project.id, events, survey, until)
-        whole = self._profiles(store, project.id, events, survey, until) and whole
+        whole = self._events(store, sight, events, survey, until)
+        whole = self._profiles(store, sight, events, survey, until) and whole
         with self._database.write() as tx:
             counts, facts = {"records": survey.records}, {"policy_version": str(version)}
             entry = Entry(AuditAction.SUGGESTIONS_MADE, project.id, actor, self._clock(), counts=counts, facts=facts)
@@ -99,35 +104,35 @@ class Suggestions:
             raise Unavailable("the project has no active policy", remedy="activate one with `portcullis policy activate`")
         return version, load(text)
 
-    def _events(self, store: EventStore, project_id: int, most: int, survey: Survey, until: float) -> bool:
+    def _events(self, store: EventStore, sight: Sight, most: int, survey: Survey, until: float) -> bool:
         after: tuple[int, int] | None = None
         while most > 0:
             query = EventQuery(after=after, limit=min(_PAGE, most), newest_first=True)
             with self._database.read() as tx:
-                rows = list(store.scan(tx, project_id, query))
-                hidden = _hidden(tx, project_id, {row.uid for row in rows})
+                rows = list(store.scan(tx, sight, query))
+                shown = {people.NOBODY, *people.in_sight(tx, store, sight, {row.uid for row in rows})}
             if not rows:
                 return True
             for row in rows:
-                if row.uid not in hidden:
+                if row.uid in shown:
                     survey.watch(Scope.EVENT, row.name, _properties(row.properties))
             after, most = (rows[-1].time_ms, rows[-1].dedup), most - len(rows)
             if most > 0 and time.monotonic() > until:
                 return False
         return True
 
-    def _profiles(self, store: EventStore, project_id: int, most: int, survey: Survey, until: float) -> bool:
+    def _profiles(self, store: EventStore, sight: Sight, most: int, survey: Survey, until: float) -> bool:
         after = 0
         with self._database.read() as tx:
-            newest = store.newest_profile(tx, project_id)
+            newest = store.newest_profile(tx, sight.project_id)
         while most > 0:
             with self._database.read() as tx:
-                rows = list(_first(store.scan_profiles(tx, project_id, after, newest), min(_PAGE, most)))
-                hidden = _hidden(tx, project_id, {row.uid for row in rows})
+                rows = list(_first(store.scan_profiles(tx, sight, ProfileQuery(after, newest)), min(_PAGE, most)))
+                shown = people.in_sight(tx, store, sight, {row.uid for row in rows})
             if not rows:
                 return True
             for row in rows:
-                if row.uid not in hidden:
+                if row.uid in shown:
                     survey.watch(Scope.PROFILE, "$set", _properties(row.properties))
             after, most = rows[-1].seq, most - len(rows)
             if most > 0 and time.monotonic() > until:
@@ -139,11 +144,6 @@ def _survey(policy: Policy) -> Survey:
     own = Scanner(dict(policy.detectors), policy.default_region)
     everything = Scanner({each: DetectorTerms() for each in Detector}, policy.default_region)
     return Survey(policy, classifier(policy, own), everything, secrets.token_bytes(32))
-
-
-def _hidden(tx: Connection, project_id: int, uids: set[int]) -> set[int]:
-    known = register.rows_of(tx, project_id, uids - {0})
-    return {uid for uid in uids if uid and (uid not in known or known[uid].hidden)}
 
 
 def _first(rows: Iterable[Any], most: int) -> Iterable[Any]:

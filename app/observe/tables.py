@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, work_columns
 
 # As many rows for one counter, so that concurrent batches do not queue for it.
 OBSERVATION_SHARDS = 8
@@ -65,13 +65,7 @@ simulation = sa.Table(
     column("to_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("requested_by", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("started_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("next_due_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("fence", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("attempts", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("error_code", sa.Text, holds=Holds.NOT_PERSONAL),
+    *work_columns(),
     column("total", sa.BigInteger, holds=Holds.NOT_PERSONAL),
     column("done", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     # Milliseconds that workers spent on it, for the rate.

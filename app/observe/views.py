@@ -10,15 +10,21 @@ from app.access.roles import Permission
 from app.http import api_blueprint, caller, needs, services
 from app.observe.findings import FindingState
 from app.observe.schemas import (
+    DropFilterSchema,
+    DropFiltersSchema,
+    FilterInForceSchema,
     FindingListSchema,
     FindingSchema,
     FindingsQuery,
+    PreviewedSchema,
+    PreviewSchema,
     ResolveSchema,
     SimulateSchema,
     SimulationListSchema,
     SimulationSchema,
     SuggestionsQuery,
     SuggestionsSchema,
+    filter_view,
     finding_view,
     simulation_view,
     suggestions_view,
@@ -39,6 +45,10 @@ def blueprint() -> Blueprint:
     route("/v1/findings/<string:finding_id>/resolve", methods=["POST"])(takes(ResolveSchema)(gives(200, FindingSchema)(resolve)))
     suggested = takes(SuggestionsQuery, location="query")(gives(200, SuggestionsSchema)(suggestions))
     route("/v1/policies/suggestions", methods=["GET"])(suggested)
+    route("/v1/drop-filters", methods=["GET"])(gives(200, DropFiltersSchema)(drop_filters))
+    route("/v1/drop-filters", methods=["POST"])(takes(DropFilterSchema)(gives(201, FilterInForceSchema)(add_filter)))
+    route("/v1/drop-filters/preview", methods=["POST"])(takes(PreviewSchema)(gives(200, PreviewedSchema)(preview_filter)))
+    route("/v1/drop-filters/<string:filter_id>", methods=["DELETE"])(gives(200, FilterInForceSchema)(remove_filter))
     return routes
 
 
@@ -93,3 +103,34 @@ def suggestions(query: dict[str, Any]) -> dict[str, Any]:
     """A classification for every property that no rule of the policy in force names. The look stands in the audit log."""
     who = caller()
     return suggestions_view(services().suggestions.of(who.project, query["events"], actor=who.id))
+
+
+@needs(Permission.POLICY_READ)
+def drop_filters() -> dict[str, Any]:
+    """The drop filters of the policy in force."""
+    version, found = services().drop_filters.of(caller().project.id)
+    return {"version": version, "filters": [filter_view(each) for each in found]}
+
+
+@needs(Permission.POLICY_OBSERVE)
+def preview_filter(body: dict[str, Any]) -> dict[str, Any]:
+    """What a filter would have refused of the events of the last days, before it is added. The look stands in the audit log."""
+    who, days = caller(), body.pop("days")
+    found = services().drop_filters.preview(who.project, body, days, actor=who.id)
+    return {"records": found.records, "caught": found.caught, "events": dict(found.events), "complete": found.complete}
+
+
+@needs(Permission.POLICY_WRITE)
+def add_filter(body: dict[str, Any]) -> dict[str, Any]:
+    """Refuse such events in every batch that is acknowledged after this answers: a new policy version, put in force."""
+    who = caller()
+    made = services().drop_filters.add(who.project.id, body, actor=who.id)
+    return {"version": made.version, "digest": made.digest}
+
+
+@needs(Permission.POLICY_WRITE)
+def remove_filter(filter_id: str) -> dict[str, Any]:
+    """Take such events again: a new policy version without the filter, put in force."""
+    who = caller()
+    made = services().drop_filters.remove(who.project.id, filter_id, actor=who.id)
+    return {"version": made.version, "digest": made.digest}

@@ -1,1 +1,1 @@
-"""Events that policy holds until an officer has looked at them."""
+"""Events and profile updates that policy holds until an officer has looked at them."""

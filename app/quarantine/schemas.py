@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from app.audit.entry import iso
 from app.quarantine.service import Listed, Opened, Outcome, Overview, Selection
+from policies.model import Scope
 
 _MAX_IDS = 1_000
 
@@ -16,7 +17,8 @@ class FilterSchema(Schema):
     """Held events by what they have in common. Times are Unix milliseconds of their arrival."""
 
     reason = fields.String(metadata={"description": "Reason code, for example unknown_event."})
-    event = fields.String(metadata={"description": "Exact name of the event, as stored."})
+    event = fields.String(metadata={"description": "Exact name of the event, as stored, or of the operation on a profile."})
+    scope = fields.String(validate=validate.OneOf([each.value for each in Scope]))
     before_ms = fields.Integer(validate=validate.Range(0))
     after_ms = fields.Integer(validate=validate.Range(0))
 
@@ -41,8 +43,9 @@ class DecideSchema(Schema):
 
 
 class GroupSchema(Schema):
-    """Held events of one name and reason."""
+    """Held records of one scope, name and reason."""
 
+    scope = fields.String(required=True)
     event = fields.String(required=True)
     reason = fields.String(required=True)
     held = fields.Integer(required=True)
@@ -51,9 +54,10 @@ class GroupSchema(Schema):
 
 
 class ListedSchema(Schema):
-    """One held event without its values."""
+    """One held record without its values. `event` is the name of an event, or of an operation on a profile."""
 
     id = fields.String(required=True)
+    scope = fields.String(required=True)
     event = fields.String(required=True)
     reason = fields.String(required=True)
     policy_version = fields.Integer(required=True)
@@ -93,13 +97,14 @@ class OutcomeSchema(Schema):
 def selection_of(body: dict[str, Any]) -> Selection:
     """The selection that a body asks for."""
     found = body.get("filter", body)
-    return Selection(body.get("ids"), *(found.get(name) for name in ("reason", "event", "before_ms", "after_ms")))
+    return Selection(body.get("ids"), *(found.get(name) for name in ("reason", "event", "before_ms", "after_ms", "scope")))
 
 
 def overview_view(found: Overview) -> dict[str, Any]:
     """As `QuarantineSchema` shows it."""
     groups = [
         {
+            "scope": each.scope,
             "event": each.event,
             "reason": each.reason,
             "held": each.held,
@@ -116,7 +121,7 @@ def opened_view(found: Opened) -> dict[str, Any]:
     """As `HeldSchema` shows it."""
     held = found.held
     return {
-        **_listed(Listed(held.id, held.name, held.reason, held.policy_version, held.received_ms, held.expires_ms)),
+        **_listed(Listed.of(held)),
         "time": iso(held.time_ms),
         "distinct_id": found.distinct_id,
         "properties": found.properties,
@@ -140,6 +145,7 @@ def outcome_view(found: Outcome) -> dict[str, Any]:
 def _listed(each: Listed) -> dict[str, Any]:
     return {
         "id": each.id,
+        "scope": each.scope,
         "event": each.event,
         "reason": each.reason,
         "policy_version": each.policy_version,

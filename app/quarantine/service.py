@@ -1,4 +1,4 @@
-"""What an officer does with held events: list them, open one, release or discard them. And how they expire.
+"""What an officer does with held events and profile updates: list them, open one, release or discard them. And how they expire.
 
 A release puts the held form, already cleaned, before the policy that is in force now, as a new record with its original time
 and its person's present state. Whatever made the event be held (the same rule, at the same place, for the same reason) is
@@ -10,11 +10,10 @@ on the officer's screen, it stays held and says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -25,16 +24,18 @@ from app.database import Database
 from app.errors import NotFound
 from app.events import retention
 from app.events.placement import EventStores
-from app.events.port import EventRow
 from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
-from app.quarantine import holding
+from app.lexicon.service import Lexicon
+from app.quarantine import holding, lapse
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
+from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from app.upstream import outbox
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
+from policies.retention import expiries
 
 MOST_AT_ONCE = 5_000
 _PAGE = 500
@@ -53,6 +54,7 @@ class Selection:
     event: str | None = field(default=None, repr=False)
     before_ms: int | None = None
     after_ms: int | None = None
+    scope: str | None = None
 
     def of(self, project_id: int) -> sa.ColumnElement[bool]:
         """As a condition on the table."""
@@ -61,6 +63,8 @@ class Selection:
             conditions.append(quarantined.c.id.in_(list(self.ids)))
         if self.reason is not None:
             conditions.append(quarantined.c.reason == self.reason)
+        if self.scope is not None:
+            conditions.append(quarantined.c.scope == self.scope)
         if self.event is not None:
             conditions.append(quarantined.c.name == self.event)
         if self.before_ms is not None:
@@ -72,20 +76,27 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One held event without its values."""
+    """One held record without its values. `event` is the name of an event, or of an operation on a profile."""
 
     id: str
+    scope: str
     event: str = field(repr=False)
     reason: str
     policy_version: int
     received_ms: int
     expires_ms: int
 
+    @classmethod
+    def of(cls, row: Any) -> Listed:
+        """Of a row of the table, or of an opened record."""
+        return cls(row.id, str(row.scope), row.name, row.reason, row.policy_version, row.received_ms, row.expires_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Held events of one name and reason."""
+    """Held records of one scope, name and reason."""
 
+    scope: str
     event: str = field(repr=False)
     reason: str
     held: int
@@ -144,6 +155,7 @@ class Quarantine:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
+        lexicon: Lexicon,
         audit: AuditLog,
         clock: Callable[[], int],
         ttl_ms: int,
@@ -152,6 +164,7 @@ class Quarantine:
         self._keyring = keyring
         self._stores = stores
         self._rulebook = rulebook
+        self._lexicon = lexicon
         self._audit = audit
         self._clock = clock
         self._ttl_ms = ttl_ms
@@ -159,6 +172,10 @@ class Quarantine:
     def hold(self, tx: Connection, keys: ProjectKeys, events: Sequence[Arrival]) -> None:
         """Keep these events, sealed, until they are decided or expire; in the transaction that acknowledges them."""
         holding.hold(tx, keys, events, self._clock(), self._ttl_ms)
+
+    def withdraw(self, tx: Connection, keys: ProjectKeys, people: Collection[int]) -> int:
+        """Drop what is held for profiles that their sender deletes; in that transaction, which counts it in its audit entry."""
+        return holding.remove_updates(tx, keys.project_id, people) if people else 0
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -170,7 +187,7 @@ class Quarantine:
             day, week = int(day or 0), int(week or 0)
             rows = tx.execute(_page(condition, _after(cursor), limit + 1)).all()
             groups = tx.execute(_groups(condition)).all()
-        held = [Listed(row.id, row.name, row.reason, row.policy_version, row.received_ms, row.expires_ms) for row in rows[:limit]]
+        held = [Listed.of(row) for row in rows[:limit]]
         return Overview(
             total=total,
             ages={"under_a_day": day, "under_a_week": week - day, "older": total - week},
@@ -190,7 +207,7 @@ class Quarantine:
             if held is None or (held.uid and (subject is None or subject.hidden)):
                 raise NotFound("no such held event", field="id", remedy="list them with GET /v1/quarantine")
             self._stage(tx, AuditAction.QUARANTINE_READ, by, {"events": 1}, held)
-        properties = holding.with_ids(held.properties, revealed)
+        properties = holding.with_ids(held, revealed)
         return Opened(held, subject.canonical if subject else "", properties)
 
     # --- deciding ----------------------------------------------------------------------------------------------------
@@ -227,44 +244,71 @@ class Quarantine:
     def _release_page(self, tx: Connection, by: Principal, page: list[Held], outcome: Outcome) -> None:
         keys = self._keyring.of(tx, by.project.id)
         policy = self._rulebook.active(tx, by.project.id)
-        part, passed, now = Outcome(), [], self._clock()
+        part, passed, now, rules = Outcome(), [], self._clock(), expiries(policy.written, policy.gate)
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
-        for held, decision in zip(page, self._checked(tx, keys, policy, page, people, now), strict=True):
+        for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
+            elif lapse.lapsed(rules, held, now):
+                part.refused[lapse.RETENTION_OVER] += 1
             elif unseen and held.held_by:
                 holding.hold_again(tx, keys, held, holding.holds(decision.remarks), policy.version)
                 part.held_again += 1
             else:
                 passed.append((held, decision))
-        rows = [_row(*each, policy.version) for each in passed]
-        self._stores.of(by.project.store_url).append(tx, by.project.id, rows)
-        outbox.post_events(tx, by.project.id, rows, now)
-        if passed and policy.written.retention:
-            retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in passed), now)
         owners = [(people[held.uid].person, decision.bridges) for held, decision in passed if held.uid]
-        keyed.keep_bridges(tx, keys, owners, now)
-        holding.remove(tx, by.project.id, [held.id for held, _ in passed])
-        part.released = len(passed)
+        pairs = keyed.keep_bridges(tx, keys, owners, now)
+        done = self._put_back(tx, by, passed, people, pairs, policy, part)
+        holding.remove(tx, by.project.id, [held.id for held in done])
+        part.released = len(done)
         facts = {"policy_version": str(policy.version)}
         self._stage(tx, AuditAction.QUARANTINE_RELEASED, by, part.counts(), *page, facts=facts)
         outcome.released += part.released
         outcome.held_again += part.held_again
         outcome.refused += part.refused
 
-    @staticmethod
+    def _put_back(
+        self,
+        tx: Connection,
+        by: Principal,
+        passed: Sequence[tuple[Held, Decision]],
+        people: Mapping[int, Row],
+        newest: Mapping[int, Mapping[str, str]],
+        policy: ActivePolicy,
+        part: Outcome,
+    ) -> list[Held]:
+        """Store what passed: events as they happened, updates as they arrived. Returns what is stored now."""
+        store = self._stores.of(by.project.store_url)
+        events = [each for each in passed if each[0].scope is Scope.EVENT]
+        rows = [holding.event_row(*each, policy.version) for each in events]
+        store.append(tx, by.project.id, rows)
+        outbox.post_events(tx, by.project.id, rows, self._clock())
+        if events and policy.written.retention:
+            retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in events), self._clock())
+        changes = [
+            Passed(held, decision, held.uid if held.literal else people[held.uid].person or held.uid)
+            for held, decision in passed
+            if held.scope is not Scope.EVENT
+        ]
+        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        retention.reopen_profiles(tx, by.project.id, [each.received_ms for each in done])
+        return [*(held for held, _ in events), *done]
+
     def _checked(
-        tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row], now_ms: int
+        self, tx: Connection, keys: ProjectKeys, policy: ActivePolicy, page: Sequence[Held], people: Mapping[int, Row]
     ) -> list[Decision]:
         strays = register.rows_of_lookups(tx, keys.project_id, {each.stray for each in page if each.stray})
         properties = keyed.under_person_keys(tx, keys, [(each.uid, each.properties) for each in page], people)
         records = [_record(each, cleaned, people, strays) for each, cleaned in zip(page, properties, strict=True)]
-        context = keys.check_context(now_ms)
+        context = keys.check_context(self._clock())
         decisions = policy.gate.check(records, context)
         # What is encrypted already is recognised under its person's key, and what is not gets encrypted.
         owners = {i: people[each.uid] for i, each in enumerate(page) if each.uid in people}
-        return keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        decisions = keyed.with_person_keys(tx, keys, policy.gate, context, records, decisions, owners)
+        # What the dictionary would hold, the officer lets go; what it blocks by now stays out.
+        blocking = self._lexicon.entrance(tx, keys.project_id).blocking
+        return [blocking.apply(held.scope, each) for held, each in zip(page, decisions, strict=True)]
 
     def _stage(
         self,
@@ -307,7 +351,7 @@ def _record(held: Held, properties: Mapping[str, Any], people: Mapping[int, Row]
     if held.stray is not None and held.stray in strays:
         named.append(strays[held.stray])
     refused = NOBODY_REFUSES.union(*(each.refused for each in named))
-    return Record(Scope.EVENT, held.name, properties, _state(held, named, people), held.time_ms, refused)
+    return Record(held.scope, held.name, properties, _state(held, named, people), held.time_ms, refused)
 
 
 def _state(held: Held, named: Sequence[Row], people: Mapping[int, Row]) -> SubjectState:
@@ -317,18 +361,6 @@ def _state(held: Held, named: Sequence[Row], people: Mapping[int, Row]) -> Subje
     state = register.gravest(each.state for each in named)
     consented = held.uid in people and people[held.uid].state is SubjectState.OPTED_IN
     return SubjectState.ACTIVE if state is SubjectState.OPTED_IN and not consented else state
-
-
-def _row(held: Held, decision: Decision, version: int) -> EventRow:
-    return EventRow(
-        time_ms=held.time_ms,
-        dedup=held.dedup,
-        uid=held.uid,
-        name=decision.name or "",
-        properties=msgspec.json.encode(decision.properties).decode(),
-        policy_version=version,
-        received_ms=held.received_ms,
-    )
 
 
 def _younger(now_ms: int) -> list[sa.ColumnElement[Any]]:
@@ -343,7 +375,7 @@ def _page(condition: sa.ColumnElement[bool], after: tuple[int, str] | None, limi
 
 def _groups(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     arrival, n = quarantined.c.received_ms, sa.func.count()
-    columns = (quarantined.c.name, quarantined.c.reason)
+    columns = (quarantined.c.scope, quarantined.c.name, quarantined.c.reason)
     wanted = sa.select(*columns, n, sa.func.min(arrival), sa.func.max(arrival)).where(condition)
     return wanted.group_by(*columns).order_by(n.desc(), *columns).limit(_GROUPS)
 

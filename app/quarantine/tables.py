@@ -1,4 +1,4 @@
-"""Events that wait for a person to look at them."""
+"""Events and changes to profiles that wait for a person to look at them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from app.database import Holds, column, metadata
 
-# The cleaned form of the event and the remarks that held it, sealed under the key of its subject (or the project's, when
+# The cleaned form of the record and the remarks that held it, sealed under the key of its subject (or the project's, when
 # it belongs to nobody). `dedup` is the digest under which the event will be stored: what is sent again is held once.
 quarantined = sa.Table(
     "quarantined",
@@ -18,6 +18,8 @@ quarantined = sa.Table(
     column("reason", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("received_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("expires_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    # `event`, or `profile` for one operation on a profile, whose name it then is.
+    column("scope", sa.Text, nullable=False, server_default="event", holds=Holds.NOT_PERSONAL),
     column("name", sa.Text, nullable=False, holds=Holds.SUBJECT),
     column("dedup", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("policy_version", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),

@@ -7,33 +7,45 @@ in yet another transaction just before their lines leave, so whoever is hidden m
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterator
 
 from app.database import Database
 from app.events.port import EventQuery, EventRow, EventStore
-from app.identity import register
 from app.keys.service import ProjectKeys
 from app.query.batches import batches
 from app.query.legible import Legible
 from app.query.params import ExportParams
 from app.query.render import event_line, open_event, uids_of
+from app.sight import people
+from app.where.tree import Expr
 
 _READ_EVENTS = 5_000
 _READ_BYTES = 4 << 20
 _LINES = 1_000
+_READ_S = 1.0
 _FIRST_SPAN_MS = 3_600_000
 
 
 class EventExport:
     """One export. Iterate `chunks` once; `sent` is the number of lines handed out so far."""
 
-    def __init__(self, database: Database, store: EventStore, keys: ProjectKeys, params: ExportParams, legible: Legible) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: EventStore,
+        keys: ProjectKeys,
+        params: ExportParams,
+        legible: Legible,
+        where: Expr | None,
+    ) -> None:
         self._database = database
         self._store = store
         self._keys = keys
         self._params = params
         self._legible = legible
+        self._where = where
         self.sent = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -53,7 +65,10 @@ class EventExport:
     def _lines(self, rows: list[EventRow]) -> list[bytes]:
         with self._database.read() as tx:
             events = [open_event(row) for row in self._legible.rows(tx, rows)]
-            revealed = register.reveal(tx, self._keys, uids_of(events))
+            sight = self._legible.sight
+            revealed = people.revealed(tx, self._store, self._keys, sight, uids_of(events))
+            nobody = people.shows_nobody(sight)
+        events = [each for each in events if nobody or each.row.uid != people.NOBODY]
         lines = (event_line(each, revealed, time_in_ms=self._params.time_in_ms) for each in events)
         return [line for line in lines if line is not None]
 
@@ -64,12 +79,15 @@ class EventExport:
         start = self._params.from_ms
         while start < self._params.to_ms:
             end = min(start + span, self._params.to_ms)
+            began = time.monotonic()
             rows, whole = self._read(start, end, done)
+            slow = time.monotonic() - began > _READ_S
             if rows:
                 done = (rows[-1].time_ms, rows[-1].dedup)
                 yield rows
             start = end if whole else done[0]
-            if not whole:
+            # An expression that little matches reads much to find it: time bounds a read as well.
+            if not whole or slow:
                 span = max(span // 2, 1)
             elif len(rows) < _READ_EVENTS // 4:
                 span *= 4
@@ -77,11 +95,11 @@ class EventExport:
     def _read(self, start: int, end: int, done: tuple[int, int]) -> tuple[list[EventRow], bool]:
         """The next events after `done`, and whether they are all up to `end`."""
         wanted = _READ_EVENTS if self._left() is None else max(_LINES, min(_READ_EVENTS, self._left() or 0))
-        query = EventQuery(from_ms=start, to_ms=end, names=self._params.names)
+        query = EventQuery(from_ms=start, to_ms=end, names=self._params.names, where=self._where)
         rows: list[EventRow] = []
         size = 0
         with self._database.read() as tx:
-            for row in self._store.scan(tx, self._keys.project_id, query):
+            for row in self._store.scan(tx, self._legible.sight, query):
                 if (row.time_ms, row.dedup) <= done:
                     continue
                 rows.append(row)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
+from app.access.sight import Sight
 from app.events.port import EventRow, ProfileRow
 from app.identity import bridges, personal
 from app.keys.service import Keyring
@@ -29,10 +30,9 @@ class Legible:
     The keys are asked for again with every batch: a rotation must not split a long export in two.
     """
 
-    def __init__(self, keyring: Keyring, project_id: int, *, open_values: bool) -> None:
+    def __init__(self, keyring: Keyring, sight: Sight) -> None:
         self._keyring = keyring
-        self._project_id = project_id
-        self._open_values = open_values
+        self.sight = sight
         self.opened = 0
 
     def rows(self, tx: Connection, rows: Sequence[_R]) -> list[_R]:
@@ -42,10 +42,10 @@ class Legible:
 
     def texts(self, tx: Connection, owned: Sequence[tuple[int, str]]) -> list[str]:
         """The same for JSON texts, each with the uid that it belongs to."""
-        keys = self._keyring.of(tx, self._project_id)
+        keys = self._keyring.of(tx, self.sight.project_id)
         forms = bridges.newest_forms(tx, keys, (text for _, text in owned))
         texts = [bridges.with_newest(text, forms) for _, text in owned]
-        sealed = {uid for (uid, _), text in zip(owned, texts, strict=True) if self._open_values and _MARK in text}
+        sealed = {uid for (uid, _), text in zip(owned, texts, strict=True) if self.sight.opens_values and _MARK in text}
         if not sealed:
             return texts
         secrets = personal.secrets_of(tx, keys, sealed)

@@ -15,6 +15,9 @@ import msgspec
 
 from app.errors import InvalidInput, Unsupported
 from app.identity.derive import text_id
+from app.identity.groups import group_identifier
+from app.where.parse import parse
+from app.where.tree import About, Expr
 
 MOST_EVENTS = 100_000
 _MOST_NAMES = 1_000
@@ -27,26 +30,24 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _PAGE = re.compile(r"\d{1,9}", re.ASCII)
 _FALSE = frozenset({"", "0", "false"})
 _TRUE = frozenset({"1", "true"})
-_EXPORT_UNSUPPORTED = {"where": "choose by `event`, `from_date` and `to_date`, and filter the lines"}
-_SELECT_BY_ID = "choose by `distinct_id` or `distinct_ids`, or read every profile and filter the results"
 _ENGAGE_UNSUPPORTED = {
-    "where": _SELECT_BY_ID,
-    "selector": _SELECT_BY_ID,
-    "behaviors": _SELECT_BY_ID,
-    "filter_by_cohort": _SELECT_BY_ID,
-    "data_group_id": "leave it out: profiles of groups are not kept here",
+    "behaviors": "choose by `where`, or save it as a cohort and choose by `filter_by_cohort`",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ExportParams:
-    """Which events to export: UTC days, both inclusive; `names` None is every event; `limit` None is all of them."""
+    """Which events to export: UTC days, both inclusive; `names` None is every event; `limit` None is all of them.
+
+    Of `where`, ids are not bound to uids yet.
+    """
 
     first_day: date
     last_day: date
     names: tuple[str, ...] | None = field(default=None, repr=False)
     limit: int | None = None
     time_in_ms: bool = False
+    where: Expr | None = field(default=None, repr=False)
 
     @property
     def from_ms(self) -> int:
@@ -61,23 +62,48 @@ class ExportParams:
 
 @dataclass(frozen=True, slots=True)
 class EngageParams:
-    """Which profiles to read: `ids` None is every profile; `only` None is every property; `page` counts from 0."""
+    """Which profiles to read: `ids` None is every profile; `only` None is every property; `page` counts from 0.
+
+    `where` is an expression, its ids not bound to uids yet, and `where_text` how it was written; `cohort` names a saved one.
+    `group_key` asks for the groups of this kind instead of people (`data_group_id`, which is opaque to clients).
+    """
 
     ids: tuple[str, ...] | None = field(default=None, repr=False)
     only: frozenset[str] | None = field(default=None, repr=False)
     page: int = 0
     session_id: str | None = field(default=None, repr=False)
+    where: Expr | None = field(default=None, repr=False)
+    where_text: str = field(default="", repr=False)
+    cohort: int | None = None
+    group_key: str = ""
+
+    @property
+    def identifiers(self) -> tuple[str, ...] | None:
+        """The ids as the register spells them."""
+        if self.ids is None or not self.group_key:
+            return self.ids
+        return tuple(group_identifier(self.group_key, each) for each in self.ids)
+
+    @property
+    def selection(self) -> tuple[str, ...] | None:
+        """What a session of this query is bound to; None is every profile of people."""
+        filters = [f"\0group {self.group_key}"] if self.group_key else []
+        filters += [f"\0where {self.where_text}"] if self.where_text else []
+        filters += [] if self.cohort is None else [f"\0cohort {self.cohort}"]
+        if not filters:
+            return self.ids
+        return (*filters, *(("\0all",) if self.ids is None else self.ids))
 
 
 def export_params(sent: Mapping[str, str]) -> ExportParams:
-    """Read the parameters of an export. Raises `InvalidInput`, and `Unsupported` for `where`."""
-    _refuse(sent, _EXPORT_UNSUPPORTED)
+    """Read the parameters of an export. Raises `InvalidInput`."""
     params = ExportParams(
         first_day=_day(sent, "from_date"),
         last_day=_day(sent, "to_date"),
         names=_names(sent, "event", _MOST_NAMES),
         limit=_limit(sent.get("limit")),
         time_in_ms=_boolean(sent, "time_in_ms"),
+        where=parse(sent["where"], About.EVENT) if sent.get("where") else None,
     )
     if params.first_day > params.last_day:
         raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
@@ -85,14 +111,21 @@ def export_params(sent: Mapping[str, str]) -> ExportParams:
 
 
 def engage_params(sent: Mapping[str, str]) -> EngageParams:
-    """Read the parameters of a profile query. Raises `InvalidInput`, and `Unsupported` for selections by expression."""
+    """Read the parameters of a profile query. Raises `InvalidInput`, and `Unsupported` for `behaviors` and `data_group_id`."""
     _refuse(sent, _ENGAGE_UNSUPPORTED)
     only = _names(sent, "output_properties", _MOST_PROPERTIES)
+    # `selector` is what mixpanel-utils called it once.
+    written = next((name for name in ("where", "selector") if sent.get(name)), "where")
+    text = sent.get(written) or ""
     return EngageParams(
         ids=_ids(sent),
         only=None if only is None else frozenset(only),
         page=_page(sent.get("page")),
         session_id=sent.get("session_id") or None,
+        where=parse(text, About.PROFILE, field_name=written) if text else None,
+        where_text=text,
+        cohort=_cohort(sent.get("filter_by_cohort")),
+        group_key=sent.get("data_group_id") or "",
     )
 
 
@@ -162,6 +195,18 @@ def _ids(sent: Mapping[str, str]) -> tuple[str, ...] | None:
     if None in ids:
         raise InvalidInput("distinct_ids is not a list of ids", field="distinct_ids", remedy='send distinct_ids=["…","…"]')
     return _bounded([single, *ids] if single else ids, "distinct_ids", _MOST_IDS)
+
+
+def _cohort(text: str | None) -> int | None:
+    if not text:
+        return None
+    found = _json(text, "filter_by_cohort")
+    number = found.get("id") if isinstance(found, dict) else found
+    digits = str(number) if isinstance(number, int | str) and not isinstance(number, bool) else ""
+    if not _PAGE.fullmatch(digits):
+        remedy = 'send filter_by_cohort={"id":N} with an id of cohorts/list'
+        raise InvalidInput("filter_by_cohort does not name a cohort", field="filter_by_cohort", remedy=remedy)
+    return int(digits)
 
 
 def _json(text: str, name: str) -> Any:

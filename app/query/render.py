@@ -19,6 +19,7 @@ import msgspec
 
 from app.events.port import EventRow, ProfileRow
 from app.identity.derive import DEVICE_PREFIX
+from app.identity.groups import named_group
 from app.identity.register import Revealed
 
 _NOBODY = 0
@@ -100,7 +101,8 @@ def profile_view(row: ProfileRow, revealed: Mapping[int, Revealed], only: Collec
         properties["$last_seen"] = _last_seen(row.last_seen_ms)
     if only is not None:
         properties = {name: value for name, value in properties.items() if name in only}
-    return {"$distinct_id": subject.identifier, "$properties": properties}
+    group = named_group(subject.identifier) if row.group_key else None
+    return {"$distinct_id": group.id if group else subject.identifier, "$properties": properties}
 
 
 def _shown(revealed: Mapping[int, Revealed], uid: int) -> Revealed | None:

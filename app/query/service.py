@@ -7,31 +7,33 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from app.access.roles import Permission
-from app.access.service import Principal, Project
+from app.access.service import Principal
+from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.events.placement import EventStores
-from app.events.port import EventQuery, EventStore, ProfileRow
+from app.events.port import EventStore, ProfileQuery, ProfileRow
 from app.identity import register
 from app.identity.register import Row
-from app.identity.tables import register as register_table
 from app.keys.service import Keyring, ProjectKeys
-from app.query import sessions
+from app.query import cohorts, sessions
 from app.query.batches import batches
 from app.query.export import EventExport
 from app.query.legible import Legible
 from app.query.params import EngageParams, ExportParams
-from app.query.render import event_line, open_event, profile_view, uids_of
+from app.query.render import profile_view
 from app.query.sessions import Session
-from policies.model import SubjectState
+from app.sight import people
+from app.sight.ids import bind_ids
+from app.sight.service import Sights
+from app.where.tree import About, Expr, conjunction
 
 _BATCH = 1_000
-_VISIBLE = [state.value for state in SubjectState if not Row(None, None, state).hidden]
+# Below the bound-parameter limits of both engines.
+_UIDS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,15 @@ class ProfilePage:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Which profiles: of these people, None for all, of which `where` is true, None for all; of groups with a `group_key`."""
+
+    uids: Collection[int] | None
+    where: Expr | None
+    group_key: str
+
+
 class Query:
     """Streams exports and reads profiles in pages. Stateless but for its dependencies; safe to share between threads."""
 
@@ -54,12 +65,16 @@ class Query:
         stores: EventStores,
         audit: AuditLog,
         clock: Callable[[], int],
+        sights: Sights,
+        count: Callable[[str, int], None],
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._stores = stores
         self._audit = audit
         self._clock = clock
+        self._sights = sights
+        self._count = count
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -74,11 +89,15 @@ class Query:
         export_id = secrets.token_hex(8)
         counts = {} if params.names is None else {"names": len(params.names)}
         facts = {"from": params.first_day.isoformat(), "to": params.last_day.isoformat(), "phase": "begun"}
+        facts |= {} if params.where is None else {"filtered": "where"}
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
+            sight = self._sights.of(tx, by)
+            sight.admit(params.where, About.EVENT)
+            where = params.where and bind_ids(tx, keys, params.where, About.EVENT)
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
-        legible = self._legible(by)
-        export = EventExport(self._database, store, keys, params, legible)
+        legible = Legible(self._keyring, sight)
+        export = EventExport(self._database, store, keys, params, legible, where)
         return self._watched(by, export_id, export, legible)
 
     def _watched(self, by: Principal, export_id: str, export: EventExport, legible: Legible) -> Generator[bytes]:
@@ -87,25 +106,10 @@ class Query:
             yield from export.chunks()
             phase = "finished"
         finally:
+            self._count("export", export.sent)
             with self._database.write() as tx:
                 counts, facts = {"events": export.sent, **_opened(legible)}, {"phase": phase}
                 self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
-
-    def subject_events(
-        self, tx: Connection, project: Project, uids: Collection[int], *, from_ms: int | None = None
-    ) -> Iterator[bytes]:
-        """The events of these people as lines of an export, without newlines, in time order; hidden people left out.
-
-        The caller's transaction stays open while the lines are read, and the caller writes the audit entry.
-        """
-        keys = self._keyring.of(tx, project.id)
-        legible = Legible(self._keyring, project.id, open_values=False)
-        query = EventQuery(from_ms=from_ms, uids=uids)
-        for rows in batches(self._stores.of(project.store_url).scan(tx, project.id, query), _BATCH):
-            events = [open_event(row) for row in legible.rows(tx, rows)]
-            revealed = register.reveal(tx, keys, uids_of(events))
-            lines = (event_line(each, revealed) for each in events)
-            yield from (line for line in lines if line is not None)
 
     # --- profiles ----------------------------------------------------------------------------------------------------
 
@@ -114,72 +118,58 @@ class Query:
         store = self._stores.of(by.project.store_url)
         with self._database.read() as tx:
             keys = self._keyring.of(tx, by.project.id)
-            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.ids).values())
-            known = sessions.find(tx, keys, params.session_id, params.ids, self._clock()) if params.page else None
-        session = known or self._measured(store, keys, params.ids, uids)
-        legible = self._legible(by)
-        rows, results = self._page(store, keys, legible, uids, session.page(params.page), params.only)
+            sight = self._sights.of(tx, by)
+            uids = None if params.ids is None else _uids(register.resolve(tx, keys, params.identifiers or ()).values())
+            chosen = _Chosen(uids, self._asked(tx, keys, sight, params), params.group_key)
+            known = sessions.find(tx, keys, params.session_id, _bound_to(by, params), self._clock()) if params.page else None
+        session = known or self._measured(store, sight, keys, _bound_to(by, params), chosen)
+        legible = Legible(self._keyring, sight)
+        rows, results = self._page(store, keys, legible, chosen, session.page(params.page), params.only)
+        self._count("profiles", len(rows))
         with self._database.write() as tx:
             if known is None:
                 sessions.keep(tx, by.project.id, session, self._clock())
             self._stage_read(tx, by, params, rows, legible)
         return ProfilePage(params.page, results, session.id, session.total)
 
-    def subject_profiles(self, tx: Connection, project: Project, uids: Collection[int]) -> Iterator[dict[str, Any]]:
-        """The profiles of these people as `{"$distinct_id", "$properties"}`; hidden people left out.
-
-        Values may be `msgspec.Raw`: encode with `msgspec.json`. The caller writes the audit entry.
-        """
-        keys = self._keyring.of(tx, project.id)
-        store = self._stores.of(project.store_url)
-        for chosen in batches(sorted(uids), _BATCH):
-            found = store.profiles_of(tx, project.id, chosen)
-            rows = Legible(self._keyring, project.id, open_values=False).rows(tx, list(found.values()))
-            revealed = register.reveal(tx, keys, found.keys())
-            views = (profile_view(row, revealed) for row in rows)
-            yield from (view for view in views if view is not None)
+    def _asked(self, tx: Connection, keys: ProjectKeys, sight: Sight, params: EngageParams) -> Expr | None:
+        sight.admit(params.where, About.PROFILE)
+        saved = None if params.cohort is None else cohorts.saved(tx, keys.project_id, params.cohort).expression
+        sight.admit(saved, About.PROFILE, "filter_by_cohort")
+        whole = conjunction(params.where, saved)
+        return None if whole is None else bind_ids(tx, keys, whole, About.PROFILE)
 
     def _measured(
-        self, store: EventStore, keys: ProjectKeys, ids: Collection[str] | None, uids: Collection[int] | None
+        self, store: EventStore, sight: Sight, keys: ProjectKeys, bound_to: Collection[str], chosen: _Chosen
     ) -> Session:
+        def visible(some: Sequence[int]) -> Collection[int]:
+            with self._database.read() as fresh:
+                return people.in_sight(fresh, store, sight, some).keys()
+
         with self._database.read() as tx:
             newest = store.newest_profile(tx, keys.project_id)
-            rows = _scan(tx, store, keys.project_id, uids, (0, newest))
-            total, bounds = sessions.measure(rows, lambda some: self._visible(keys.project_id, some))
-        return Session(sessions.name_session(keys, ids), total, bounds)
-
-    def _visible(self, project_id: int, uids: Sequence[int]) -> set[int]:
-        # Not `register.reveal`, which would unseal two ids for every profile only to count them.
-        shown = sa.select(register_table.c.uid).where(
-            register_table.c.project_id == project_id,
-            register_table.c.uid.in_(uids),
-            register_table.c.state.in_(_VISIBLE),
-        )
-        with self._database.read() as tx:
-            return set(tx.execute(shown).scalars())
+            total, bounds = sessions.measure(_scan(tx, store, sight, chosen, (0, newest)), visible)
+        return Session(sessions.name_session(keys, bound_to), total, bounds)
 
     def _page(
         self,
         store: EventStore,
         keys: ProjectKeys,
         legible: Legible,
-        uids: Collection[int] | None,
+        chosen: _Chosen,
         bounds: tuple[int, int],
         only: Collection[str] | None,
     ) -> tuple[list[ProfileRow], list[dict[str, Any]]]:
         """The visible profiles of a range of `seq`, as stored and as shown."""
         shown: list[tuple[ProfileRow, dict[str, Any]]] = []
         with self._database.read() as tx:
-            for rows in batches(_scan(tx, store, keys.project_id, uids, bounds), _BATCH):
+            for rows in batches(_scan(tx, store, legible.sight, chosen, bounds), _BATCH):
                 with self._database.read() as fresh:
                     clear = legible.rows(fresh, rows)
-                    revealed = register.reveal(fresh, keys, {row.uid for row in rows})
+                    revealed = people.revealed(fresh, store, keys, legible.sight, {row.uid for row in rows})
                 views = ((row, profile_view(row, revealed, only)) for row in clear)
                 shown.extend((row, view) for row, view in views if view is not None)
         return [row for row, _ in shown], [view for _, view in shown]
-
-    def _legible(self, by: Principal) -> Legible:
-        return Legible(self._keyring, by.project.id, open_values=Permission.VALUES_DECRYPT in by.permissions)
 
     # --- audit -------------------------------------------------------------------------------------------------------
 
@@ -191,6 +181,8 @@ class Query:
         ref = register.audit_ref(tx, by.project.id, one) if one else None
         counts = {"profiles": len(rows), "page": params.page, **_opened(legible)}
         facts = {"selected": "all" if params.ids is None else "by_id"}
+        facts |= {} if params.where is None else {"filtered": "where"}
+        facts |= {} if params.cohort is None else {"cohort": str(params.cohort)}
         self._stage(tx, AuditAction.PROFILES_READ, by, None, counts, facts, ref)
 
     def _stage(
@@ -217,13 +209,18 @@ def _uids(rows: Collection[Row]) -> frozenset[int]:
     return frozenset(uid for row in shown for uid in (row.uid, row.person) if uid is not None)
 
 
-def _scan(
-    tx: Connection, store: EventStore, project_id: int, uids: Collection[int] | None, bounds: tuple[int, int]
-) -> Iterator[ProfileRow]:
-    """Profiles with bounds[0] < seq <= bounds[1] in that order, all of them or those of some uids."""
+def _bound_to(by: Principal, params: EngageParams) -> tuple[str, ...]:
+    # A total counts what its reader may see: another reader asks for a session of their own.
+    return (f"\0reader {by.id}", *(("\0everyone",) if params.selection is None else params.selection))
+
+
+def _scan(tx: Connection, store: EventStore, sight: Sight, chosen: _Chosen, bounds: tuple[int, int]) -> Iterator[ProfileRow]:
+    """Profiles with bounds[0] < seq <= bounds[1] in that order, of those that were chosen."""
     after, up_to = bounds
-    if uids is None:
-        yield from store.scan_profiles(tx, project_id, after, up_to)
+    if chosen.uids is None:
+        yield from store.scan_profiles(tx, sight, ProfileQuery(after, up_to, where=chosen.where, group_key=chosen.group_key))
         return
-    found = store.profiles_of(tx, project_id, uids).values() if uids and after < up_to else ()
-    yield from sorted((row for row in found if after < row.seq <= up_to), key=lambda row: row.seq)
+    found: list[ProfileRow] = []
+    for uids in batches(sorted(chosen.uids), _UIDS) if after < up_to else ():
+        found += store.scan_profiles(tx, sight, ProfileQuery(after, up_to, uids, chosen.where, chosen.group_key))
+    yield from sorted(found, key=lambda row: row.seq)

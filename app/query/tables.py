@@ -18,3 +18,20 @@ query_session = sa.Table(
     column("bounds", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     sa.Index(None, "expires_ms"),
 )
+
+# Filters of profiles by name. An expression of one may name no id and nothing that the detectors take for personal data.
+cohort = sa.Table(
+    "cohort",
+    metadata,
+    column(
+        "id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True, holds=Holds.NOT_PERSONAL
+    ),
+    column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("name", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("description", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("expression", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("created_by", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    sa.UniqueConstraint("project_id", "name"),
+    sqlite_autoincrement=True,
+)

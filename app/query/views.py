@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 from flask import Blueprint, Response, request
+from flask_smorest import Blueprint as SmorestBlueprint
 
 from app.access.roles import Permission
 from app.errors import NotAllowed
-from app.http import Problem, app_dialect, caller, json_response, needs, services, speak
+from app.http import Problem, api_blueprint, app_dialect, caller, json_response, needs, services, speak
 from app.query.export import gzipped
+from app.query.feed import feed_params
 from app.query.params import engage_params, export_params
+from app.query.schemas import CohortListSchema, CohortSchema, NewCohortSchema, cohort_view
 from app.query.sessions import PAGE_SIZE
 
 _EXPORT = "/api/2.0/export"
+_WORTH_PACKING = 1_400
 
 
 def blueprint() -> Blueprint:
@@ -24,10 +30,24 @@ def blueprint() -> Blueprint:
         (_EXPORT, export, ["GET"]),
         ("/api/2.0/engage", engage, ["GET", "POST"]),
         ("/api/query/engage", engage, ["GET", "POST"]),
+        ("/api/2.0/stream/query", activity, ["GET", "POST"]),
+        ("/api/query/stream/query", activity, ["GET", "POST"]),
+        ("/api/2.0/cohorts/list", cohort_list, ["GET", "POST"]),
+        ("/api/query/cohorts/list", cohort_list, ["GET", "POST"]),
     ):
         for rule in (path, path + "/"):
             routes.add_url_rule(rule, view.__name__, view, methods=methods, strict_slashes=False)
     speak(routes, _dialect)
+    return routes
+
+
+def cohort_blueprint() -> SmorestBlueprint:
+    """The routes of saved filters."""
+    routes = api_blueprint("cohorts", "Filters of profiles that are saved under a name.")
+    routes.route("/v1/cohorts", methods=["GET"])(routes.response(200, CohortListSchema)(cohorts))
+    saved = routes.arguments(NewCohortSchema)(routes.response(201, CohortSchema)(save_cohort))
+    routes.route("/v1/cohorts", methods=["POST"])(saved)
+    routes.route("/v1/cohorts/<int:cohort_id>", methods=["DELETE"])(routes.response(204)(delete_cohort))
     return routes
 
 
@@ -44,7 +64,10 @@ def export() -> Response:
     if not first:
         return _text(())
     lines = chain((first,), stream)
-    packed = request.accept_encodings["gzip"] > 0
+    # As the vendor does: what fits a packet or so is not worth packing.
+    second = next(stream, b"") if len(first) <= _WORTH_PACKING else b""
+    lines = chain((first, second), stream) if second else lines
+    packed = request.accept_encodings["gzip"] > 0 and (len(first) > _WORTH_PACKING or bool(second))
     response = _text(gzipped(lines) if packed else lines)
     if packed:
         response.headers["Content-Encoding"] = "gzip"
@@ -67,6 +90,53 @@ def engage() -> Response:
             "total": found.total,
         }
     )
+
+
+@needs(Permission.EVENTS_READ)
+def activity() -> Response:
+    """What some people did in a range of days, oldest first; the newest ten thousand at most."""
+    _own_project(request.values)
+    events = services().feed.events(caller(), feed_params(request.values))
+    return json_response({"status": "ok", "results": {"events": events}})
+
+
+@needs(Permission.EVENTS_READ)
+def cohort_list() -> Response:
+    """Every cohort with its count, in Mixpanel's shape."""
+    _own_project(request.values)
+    return json_response(
+        [
+            {
+                "count": each.count,
+                "is_visible": 1,
+                "description": each.cohort.description,
+                "created": f"{datetime.fromtimestamp(each.cohort.created_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}",
+                "project_id": caller().project.id,
+                "id": each.cohort.id,
+                "name": each.cohort.name,
+            }
+            for each in services().cohorts.listing(caller())
+        ]
+    )
+
+
+@needs(Permission.EVENTS_READ)
+def cohorts() -> dict[str, Any]:
+    """Every cohort with its filter and how many profiles it holds now."""
+    return {"cohorts": [cohort_view(each) for each in services().cohorts.listing(caller())]}
+
+
+@needs(Permission.COHORTS_WRITE)
+def save_cohort(body: dict[str, Any]) -> dict[str, Any]:
+    """Save a filter. Refused with 409 when it matches nothing or everything, unless you want it anyway."""
+    made = services().cohorts.save(caller(), body["name"], body["description"], body["where"], anyway=body["anyway"])
+    return cohort_view(made)
+
+
+@needs(Permission.COHORTS_WRITE)
+def delete_cohort(cohort_id: int) -> None:
+    """Forget a filter; the profiles it matched stay."""
+    services().cohorts.delete(caller(), cohort_id)
 
 
 def _own_project(sent: Mapping[str, str]) -> None:

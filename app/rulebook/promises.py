@@ -53,4 +53,5 @@ def _promised(text: str) -> tuple[bool, bool]:
         policy = load(text)
     except PolicyError:
         return False, False  # A text that this release cannot read promises nothing; ingest refuses under it.
-    return Signal.GPC in policy.consent.signals, policy.geolocation is not Geolocation.OFF
+    heard = {*policy.consent.signals, *(signal for purpose in policy.consent.purposes for signal in purpose.signals)}
+    return Signal.GPC in heard, policy.geolocation is not Geolocation.OFF

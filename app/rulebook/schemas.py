@@ -10,7 +10,7 @@ from policies.diff import Change, Direction
 from policies.explain import Outcome
 from policies.findings import Severity
 from policies.model import Detector, Scope, Signal, SubjectState, Verdict
-from policies.vocabulary import ActionKind, Fallback, Geolocation
+from policies.vocabulary import ActionKind, Fallback, Geolocation, Reason
 
 _REASON = "Why; kept in the audit log, so it must not name a person."
 
@@ -171,13 +171,14 @@ _QUESTION: dict[str, Any] = {
 }
 _PATH: dict[str, Any] = {
     "type": "object",
-    "required": ["path", "rules", "winner", "action", "part", "unknown", "found"],
+    "required": ["path", "rules", "winner", "action", "part", "unknown", "found", "refused"],
     "properties": {
         "path": _STRING,
         "winner": {"type": ["string", "null"]},
         "action": {"enum": [*(each.value for each in ActionKind), None]},
         "part": {"type": ["string", "null"]},
         "unknown": {"enum": [*(each.value for each in Fallback), None]},
+        "refused": {"enum": [*(each.value for each in Reason), None]},
         "rules": {
             "type": "array",
             "items": {

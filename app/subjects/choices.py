@@ -14,13 +14,12 @@ from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import InvalidInput
 from app.identity import fence, register, signals
+from app.identity.closure import Closure, closure
 from app.identity.register import Row
 from app.identity.signals import Evidence
 from app.keys.service import Keyring
 from app.rulebook.service import Rulebook
 from policies.model import SubjectState
-
-_GONE = (SubjectState.ERASING, SubjectState.ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,11 @@ class Choices:
         with self._database.write() as tx:
             fence.enter_exclusive(tx, by.project.id)
             self._require(tx, by, set(purposes))
-            rows = self._rows(tx, by, identifiers)
+            found = self._everyone(tx, by, identifiers)
             if purposes:
-                refused = {row: row.refused | set(purposes) for row in rows.values()}
-                return self._refuse(tx, by, rows, refused, AuditAction.PURPOSES_REFUSED, purposes)
-            people = _people(rows.values(), register.ACCEPTED)
-            return self._switch(tx, by, rows, people, SubjectState.OPTED_OUT, AuditAction.OPT_OUT_SET)
+                refused = {row: row.refused | set(purposes) for row in found.people.values()}
+                return self._refuse(tx, by, found, refused, AuditAction.PURPOSES_REFUSED, purposes)
+            return self._switch(tx, by, found, register.ACCEPTED, SubjectState.OPTED_OUT, AuditAction.OPT_OUT_SET)
 
     def opt_in(self, by: Principal, identifiers: Sequence[str], purposes: Sequence[str] = ()) -> Changed:
         """Record the consent of these people, also after an opt-out; or lift their refusals of these purposes.
@@ -77,13 +75,13 @@ class Choices:
         with self._database.write() as tx:
             fence.enter_exclusive(tx, by.project.id)
             if purposes:
-                rows = register.resolve(tx, self._keyring.of(tx, by.project.id), identifiers)
-                self._require(tx, by, set(purposes).difference(*(row.refused for row in rows.values())))
-                allowed = {row: row.refused - set(purposes) for row in rows.values()}
-                return self._refuse(tx, by, rows, allowed, AuditAction.PURPOSES_ALLOWED, purposes)
-            rows = self._rows(tx, by, identifiers)
-            people = _people(rows.values(), (SubjectState.ACTIVE, SubjectState.OPTED_OUT))
-            return self._switch(tx, by, rows, people, SubjectState.OPTED_IN, AuditAction.OPT_IN_SET)
+                found = closure(tx, self._keyring.of(tx, by.project.id), identifiers)
+                self._require(tx, by, set(purposes).difference(*(row.refused for row in found.people.values())))
+                allowed = {row: row.refused - set(purposes) for row in found.people.values()}
+                return self._refuse(tx, by, found, allowed, AuditAction.PURPOSES_ALLOWED, purposes)
+            found = self._everyone(tx, by, identifiers)
+            undecided = (SubjectState.ACTIVE, SubjectState.OPTED_OUT)
+            return self._switch(tx, by, found, undecided, SubjectState.OPTED_IN, AuditAction.OPT_IN_SET)
 
     def standings(self, by: Principal, identifiers: Sequence[str]) -> list[Standing | None]:
         """What is known of each id, None for one never seen; order kept."""
@@ -98,10 +96,14 @@ class Choices:
             for row in map(rows.get, identifiers)
         ]
 
-    def _rows(self, tx: Connection, by: Principal, identifiers: Sequence[str]) -> dict[str, Row]:
+    def _everyone(self, tx: Connection, by: Principal, identifiers: Sequence[str]) -> Closure:
+        """The closure of these ids, with those in it that nobody has seen."""
         keys = self._keyring.of(tx, by.project.id)
-        known = register.resolve(tx, keys, identifiers)
-        return {**known, **register.enrol(tx, keys, set(identifiers) - known.keys(), self._clock())}
+        unseen = set(identifiers) - register.resolve(tx, keys, identifiers).keys()
+        inherited = register.standing_of_forms(tx, keys, unseen)
+        gone = {each for each, row in inherited.items() if row.state in register.LEAVING}
+        register.enrol(tx, keys, unseen - gone, self._clock(), inherited=inherited)
+        return closure(tx, keys, identifiers)
 
     def _require(self, tx: Connection, by: Principal, purposes: Collection[str]) -> None:
         if not purposes:
@@ -116,23 +118,24 @@ class Choices:
         self,
         tx: Connection,
         by: Principal,
-        rows: Mapping[str, Row],
-        people: set[int],
+        found: Closure,
+        states: Collection[SubjectState],
         state: SubjectState,
         action: AuditAction,
     ) -> Changed:
-        uids = register.closure(tx, by.project.id, people)
-        register.set_state(tx, by.project.id, uids, state)
-        lifted = len(_people(rows.values(), (SubjectState.OPTED_OUT,)) & people)
-        counts = {"people": len(people), "ids": len(uids), **({"lifted": lifted} if lifted else {})}
+        changing = [each for each in found.members if each.row.state in states]
+        people = {each.row.person for each in changing if each.row.person is not None}
+        register.set_state(tx, by.project.id, [each.uid for each in changing], state)
+        lifted = len({each.row.person for each in changing if each.row.state is SubjectState.OPTED_OUT})
+        counts = {"people": len(people), "ids": len(changing), **({"lifted": lifted} if lifted else {})}
         self._stage(tx, by, action, people, counts, {})
-        return Changed(len(people), len(uids), _erased(rows.values()))
+        return Changed(len(people), len(changing), found.erased)
 
     def _refuse(
         self,
         tx: Connection,
         by: Principal,
-        rows: Mapping[str, Row],
+        found: Closure,
         wanted: Mapping[Row, frozenset[str]],
         action: AuditAction,
         purposes: Iterable[str],
@@ -140,13 +143,13 @@ class Choices:
         """Write what people refuse now, those with the same answer in one statement."""
         answers: dict[frozenset[str], set[int]] = defaultdict(set)
         for row, refused in wanted.items():
-            if row.person is not None and row.state not in _GONE and refused != row.refused:
+            if row.person is not None and refused != row.refused:
                 answers[refused].add(row.person)
         ids = sum(register.set_refused(tx, by.project.id, people, refused) for refused, people in answers.items())
         people = {person for each in answers.values() for person in each}
         counts = {"people": len(people), "ids": ids}
         self._stage(tx, by, action, people, counts, {"purposes": ",".join(sorted(set(purposes)))})
-        return Changed(len(people), ids, _erased(rows.values()))
+        return Changed(len(people), ids, found.erased)
 
     def _stage(
         self,
@@ -159,14 +162,6 @@ class Choices:
     ) -> None:
         ref = register.audit_ref(tx, by.project.id, next(iter(people))) if len(people) == 1 else None
         self._audit.stage(tx, Entry(action, by.project.id, by.id, self._clock(), ref=ref, counts=counts, facts=facts))
-
-
-def _people(rows: Iterable[Row], states: Collection[SubjectState]) -> set[int]:
-    return {row.person for row in rows if row.state in states and row.person is not None}
-
-
-def _erased(rows: Iterable[Row]) -> int:
-    return sum(row.state in _GONE for row in rows)
 
 
 def _summed(seen: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -9,8 +9,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.audit.entry import iso
+from app.identity.closure import Means
 from app.identity.signals import Evidence
 from app.subjects.model import SubjectRequest
+from app.subjects.preview import Preview, Shown
 
 _MAX_IDS = 2_000
 _MAX_ID_BYTES = 1_024
@@ -106,6 +108,35 @@ class StatesSchema(Schema):
     signals = fields.List(fields.List(fields.Nested(SignalSchema)), required=True)
 
 
+class MemberSchema(Schema):
+    """One id of a closure."""
+
+    distinct_id = fields.String(required=True)
+    canonical_id = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["user", "device", "alias", "group"]))
+    means = fields.String(required=True, validate=validate.OneOf([each.value for each in Means]))
+    state = fields.String(required=True)
+    pseudonyms = fields.List(fields.String(), required=True, metadata={"description": "Under each key version, newest first."})
+
+
+class ClosurePreviewSchema(Schema):
+    """What a request about some people would reach."""
+
+    people = fields.Integer(required=True)
+    ids = fields.Integer(required=True)
+    events = fields.Integer(required=True)
+    profiles = fields.Integer(required=True)
+    held = fields.Integer(required=True, metadata={"description": "Records in quarantine."})
+    unknown_positions = fields.List(
+        fields.Integer(), required=True, metadata={"description": "Positions of ids that mean nobody here."}
+    )
+    erased = fields.Integer(required=True)
+    members = fields.List(
+        fields.Nested(MemberSchema), allow_none=True, metadata={"description": "null for a reader who may not see ids."}
+    )
+    more = fields.Integer(required=True, metadata={"description": "Ids that are left out of `members`."})
+
+
 class NewRequestSchema(IdentifiersSchema):
     """A data-subject request."""
 
@@ -157,6 +188,18 @@ class RequestListSchema(Schema):
 def signal_view(seen: Evidence) -> dict[str, Any]:
     """Evidence as `SignalSchema` shows it."""
     return {"signal": seen.signal, "first": iso(seen.first_ms), "last": iso(seen.last_ms), "n": seen.n}
+
+
+def preview_view(found: Preview) -> dict[str, Any]:
+    """A preview as `ClosurePreviewSchema` shows it."""
+    figures = {name: getattr(found, name) for name in ("people", "ids", "events", "profiles", "held", "erased", "more")}
+    members = None if found.members is None else [_member_view(each) for each in found.members]
+    return {**figures, "unknown_positions": list(found.unknown), "members": members}
+
+
+def _member_view(each: Shown) -> dict[str, Any]:
+    names = {"distinct_id": each.identifier, "canonical_id": each.canonical, "pseudonyms": list(each.pseudonyms)}
+    return {**names, "kind": each.kind, "means": each.means, "state": each.state}
 
 
 def request_view(request: SubjectRequest) -> dict[str, Any]:

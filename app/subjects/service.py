@@ -17,6 +17,7 @@ from app.doorbell import Doorbell
 from app.errors import Conflict, NotFound
 from app.events.placement import EventStores
 from app.identity import fence, register
+from app.identity.closure import closure
 from app.identity.register import Row
 from app.keys.service import Keyring
 from app.settings import Settings
@@ -79,14 +80,15 @@ class Subjects:
         with self._database.write() as tx:
             fence.enter_exclusive(tx, by.project.id)
             keys = self._keyring.of(tx, by.project.id)
-            known = register.resolve(tx, keys, wanted)
-            unknown = [each for each in wanted if each not in known]
-            rows = {**known, **register.enrol(tx, keys, unknown, now)}
-            living = [row for row in rows.values() if row.state not in (SubjectState.ERASING, SubjectState.ERASED)]
+            unknown = closure(tx, keys, wanted).unknown
+            rows = register.resolve(tx, keys, wanted)
+            register.enrol(tx, keys, set(wanted) - rows.keys(), now)
+            found = closure(tx, keys, wanted)
+            living = [row for row in found.rows.values() if row.state not in register.LEAVING]
             request = self._insert(
                 tx, by, RequestKind.ERASURE, compliance, "Data", len(wanted), len(unknown), self._settings.erasure_grace
             )
-            uids = register.closure(tx, by.project.id, [row.person for row in living if row.person is not None])
+            uids = found.uids
             register.set_state(tx, by.project.id, uids, SubjectState.ERASING, request_id=request.id)
             _name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
             revoked = revoke_archives(tx, by.project.id, uids)
@@ -100,17 +102,16 @@ class Subjects:
         wanted = list(dict.fromkeys(identifiers))
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
-            known = register.resolve(tx, keys, wanted)
-            living = [row for row in known.values() if row.uid is not None and row.person is not None and not row.hidden]
-            unknown = [each for each in wanted if each not in known]
-            request = self._insert(tx, by, RequestKind.ACCESS, compliance, disclosure, len(wanted), len(unknown), 0)
+            found = closure(tx, keys, wanted)
+            living = [row for row in found.rows.values() if row.uid is not None and not row.hidden]
+            request = self._insert(tx, by, RequestKind.ACCESS, compliance, disclosure, len(wanted), len(found.unknown), 0)
             named = {row.uid for row in living if row.uid is not None}
-            uids = register.closure(tx, by.project.id, {row.person for row in living if row.person is not None})
+            uids = {each.uid for each in found.members if not each.row.hidden}
             _name_subjects(tx, request, named, named=True)
-            _name_subjects(tx, request, set(uids) - named, named=False)
+            _name_subjects(tx, request, uids - named, named=False)
             self._stage_created(tx, request, by, living, len(uids))
         self._doorbell.ring(request.id)
-        return Accepted(request, _positions(identifiers, unknown))
+        return Accepted(request, _positions(identifiers, found.unknown))
 
     def _insert(
         self,

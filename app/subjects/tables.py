@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, work_columns
 
 subject_request = sa.Table(
     "subject_request",
@@ -24,13 +24,7 @@ subject_request = sa.Table(
     column("unknown_count", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("deadline_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("started_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("next_due_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
-    column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("fence", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("attempts", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("error_code", sa.Text, holds=Holds.NOT_PERSONAL),
+    *work_columns(),
     # JSON of whole numbers by place: what was found before, deleted, and counted again after.
     column("counts", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("certificate", sa.Text, holds=Holds.NOT_PERSONAL),

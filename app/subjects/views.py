@@ -17,6 +17,7 @@ from app.subjects.choices import Changed
 from app.subjects.model import RequestKind
 from app.subjects.schemas import (
     ChoiceSchema,
+    ClosurePreviewSchema,
     IdentifiersSchema,
     LiftedSchema,
     LiftSchema,
@@ -26,6 +27,7 @@ from app.subjects.schemas import (
     RequestSchema,
     RequestsQuery,
     StatesSchema,
+    preview_view,
     request_view,
     signal_view,
 )
@@ -47,6 +49,7 @@ def blueprint() -> Blueprint:
         ("/v1/opt-outs", "POST", opt_out),
         ("/v1/opt-ins", "POST", opt_in),
         ("/v1/subjects/states", "POST", states),
+        ("/v1/subjects/closure", "POST", preview),
         ("/v1/tombstones/lift", "POST", lift),
     ):
         routes.route(path, methods=[method])(_documented(routes, view))
@@ -76,6 +79,7 @@ _SHAPES: dict[str, tuple[Any, ...]] = {
     "opt_out": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
     "opt_in": (_takes(ChoiceSchema), _gives(200, OptOutSchema)),
     "states": (_takes(IdentifiersSchema), _gives(200, StatesSchema)),
+    "preview": (_takes(IdentifiersSchema), _gives(200, ClosurePreviewSchema)),
     "lift": (_takes(LiftSchema), _gives(200, LiftedSchema)),
 }
 
@@ -197,6 +201,17 @@ def states(body: dict[str, Any]) -> dict[str, Any]:
         "refused_purposes": [[] if each is None else sorted(each.refused) for each in found],
         "signals": [[] if each is None else [signal_view(seen) for seen in each.signals] for each in found],
     }
+
+
+@needs(Permission.SUBJECTS_READ)
+def preview(body: dict[str, Any]) -> dict[str, Any]:
+    """What a request about these people would reach: every id that means them, and how much is held. Changes nothing.
+
+    The ids themselves are shown to who may see ids; the call stands in the audit log.
+    """
+    who = caller()
+    shown = Permission.IDS_REVEAL in who.permissions
+    return preview_view(services().previews.of(who.project, body["distinct_ids"], actor=who.id, show_ids=shown))
 
 
 @needs(Permission.SUBJECTS_WRITE)

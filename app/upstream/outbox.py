@@ -6,7 +6,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,21 +20,11 @@ MOST_WAITING = 1_000_000
 """How many parcels of a project may wait for a collector that does not take them."""
 
 
-class Kind(StrEnum):
-    """What a row of the queue is."""
-
-    EVENT = "event"
-    PROFILE = "profile"
-
-
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One event or profile update to be delivered. `body` is JSON text with uids where ids belong.
+    """One event to be delivered. `body` is the JSON text of its properties, with uids where ids belong. `time_ms` is Unix
+    time in milliseconds."""
 
-    `name` is the event's, or the operation of a profile update (`$set`). Times are Unix milliseconds.
-    """
-
-    kind: Kind
     uid: int
     time_ms: int
     name: str = field(repr=False)
@@ -68,7 +57,6 @@ def post(tx: Connection, project_id: int, parcels: Sequence[Parcel], now_ms: int
     rows = [
         {
             "project_id": project_id,
-            "kind": each.kind.value,
             "uid": each.uid,
             "time_ms": each.time_ms,
             "name": each.name,
@@ -85,7 +73,7 @@ def post(tx: Connection, project_id: int, parcels: Sequence[Parcel], now_ms: int
 def post_events(tx: Connection, project_id: int, rows: Sequence[EventRow], now_ms: int) -> None:
     """Queue events as they are stored; see `post`."""
     if rows and has_collector(tx, project_id):
-        parcels = [Parcel(Kind.EVENT, row.uid, row.time_ms, row.name, row.properties) for row in rows]
+        parcels = [Parcel(row.uid, row.time_ms, row.name, row.properties) for row in rows]
         post(tx, project_id, parcels, now_ms)
 
 
@@ -152,7 +140,7 @@ def waiting(tx: Connection, project_id: int, after: int, most: int) -> list[Parc
     """The first parcels beyond the id `after` that are not parked, in order."""
     rows = sa.select(outgoing).where(outgoing.c.project_id == project_id, outgoing.c.parked.is_(None), outgoing.c.id > after)
     found = tx.execute(rows.order_by(outgoing.c.id).limit(most))
-    return [Parcel(Kind(row.kind), row.uid, row.time_ms, row.name, row.body, row.id) for row in found]
+    return [Parcel(row.uid, row.time_ms, row.name, row.body, row.id) for row in found]
 
 
 def delivered(tx: Connection, turn: Turn, ids: Collection[int], now_ms: int) -> None:

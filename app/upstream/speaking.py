@@ -1,8 +1,8 @@
 """Speaking to a collector: one request, one answer, and what the answer means. No redirect is followed, and what is sent or
 answered is never put into a message or a log.
 
-`/import` with strict answers for each record (wire section 6); `/engage` answers for a batch (section 4). Both are told to
-look no place up: the address that they see is this server's.
+`/import` with strict answers for each record (wire section 6). It is told to look no place up: the address that it sees is
+this server's.
 """
 
 from __future__ import annotations
@@ -61,16 +61,6 @@ class Speaker:
             return Taken({})
         if answer.status == 400:
             return Taken(_failed(answer.body, len(events)))
-        raise _trouble(answer)
-
-    def profiles(self, to: Collector, updates: Sequence[Mapping[str, Any]]) -> Taken:
-        """Send profile updates, in order. A batch that is refused is refused whole. Raises `NotTaken`."""
-        answer = self._post(to, "/engage?verbose=1&ip=0", updates, {})
-        if answer.status == 200:
-            taken = _object(answer.body).get("status") in (1, "1", "ok", "OK")
-            return Taken({} if taken else dict.fromkeys(range(len(updates)), "refused"))
-        if answer.status == 400:
-            return Taken(dict.fromkeys(range(len(updates)), "refused"))
         raise _trouble(answer)
 
     def _post(self, to: Collector, path: str, records: Sequence[Mapping[str, Any]], headers: Mapping[str, str]) -> _Answer:

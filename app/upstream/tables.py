@@ -36,7 +36,6 @@ outgoing = sa.Table(
         holds=Holds.NOT_PERSONAL,
     ),
     column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("kind", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("uid", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("time_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("name", sa.Text, nullable=False, holds=Holds.SUBJECT),

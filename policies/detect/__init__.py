@@ -9,6 +9,7 @@ right with a small fixed maximum length uses the standard engine, which then is 
 from policies.detect.kinds import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.detect.phones import is_region
 from policies.detect.scanner import Scanner
+from policies.detect.suspicion import Suspicion, Tracer
 
 __all__ = [
     "BLANK",
@@ -19,5 +20,7 @@ __all__ = [
     "SENSITIVITIES",
     "Finding",
     "Scanner",
+    "Suspicion",
+    "Tracer",
     "is_region",
 ]

@@ -44,6 +44,8 @@ _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4,
 # Neither pattern can fail once it has begun, so the standard engine is linear on any text.
 _RUN = re.compile(r"[0-9]+(?:[ ._\-/]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
+_NOT_DIGIT = re.compile(r"[^0-9]+")
+_FEW = 40
 _MAX_GROUPS = 19
 _AHEAD = 100
 
@@ -70,7 +72,8 @@ def card_spans(text: str) -> Iterator[Candidate]:
     """Start, end and digits of every card number in ``text``, with spaces, dashes, dots or underscores
     inside; without digits what might have begun one."""
     for run in _RUN.finditer(text):
-        if run.end() - run.start() < 13:
+        start, end = run.span()
+        if end - start < 13 or (end - start <= _FEW and len(_NOT_DIGIT.sub("", run.group())) < 13):
             continue
         groups: list[tuple[int, int]] = []
         rest = _GROUP.finditer(text, run.start(), run.end())
@@ -100,7 +103,9 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
             continue
         digits = "".join(text[a:b] for a, b in groups[first : first + taken])
         end = groups[first + taken - 1][1]
-        if is_card(digits) and not in_hexadecimal(text, begin, end) and not is_bar_code(text, begin):
+        # The letter of a magnetic stripe (ISO/IEC 7813, track 1) is no hexadecimal.
+        touched = in_hexadecimal(text, begin, end) and text[max(0, begin - 2) : begin].upper() != "%B"
+        if is_card(digits) and not touched and not is_bar_code(text, begin):
             return taken
     return 0
 

@@ -39,12 +39,22 @@ class Words:
         options = re2.Options()
         options.longest_match = True
         options.log_errors = False
-        self._pattern = re2.compile("|".join(map(_exact, spoken)), options) if spoken else None
+        # Over bytes, because the engine counts the characters before every match of a text.
+        self._pattern = re2.compile("|".join(map(_exact, spoken)).encode(), options) if spoken else None
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the words stand in a text, in order; at most ``MAX_WORDS`` of them."""
-        for match in islice(self._pattern.finditer(text), MAX_WORDS) if self._pattern is not None else ():
+        if self._pattern is None:
+            return
+        encoded = text.encode("utf-8", "surrogatepass")
+        simple = len(encoded) == len(text)
+        last = chars = 0
+        for match in islice(self._pattern.finditer(encoded), MAX_WORDS):
             start, end = match.span()
+            if not simple:
+                chars += len(encoded[last:start].decode("utf-8", "surrogatepass"))
+                last, start = start, chars
+                end = chars + len(encoded[last:end].decode("utf-8", "surrogatepass"))
             if _is_whole(text, start, end):
                 yield start, end
 
@@ -95,7 +105,9 @@ def _exact(word: str) -> str:
 def _wide(word: str) -> str:
     """The same for bytes; an escape of a JSON text may touch it."""
     before = r"(?:^|[^A-Za-z]|\\(?:[nrtbf]|u00[01][0-9A-Fa-f]))" if _ascii_letter(word[0]) else ""
-    bounded = _ascii_letter(word[-1]) and len(word) < _COMPOUND
+    # What ``_is_whole`` measures has a character before the word and may have wider gaps; never bind what it lets go.
+    longest = 1 + len(word) + len(_GAPS.findall(word))
+    bounded = _ascii_letter(word[-1]) and longest < _COMPOUND
     return f"(?i:{before}{_body(word)}" + (r"(?:s|es)?(?:[^A-Za-z]|$))" if bounded else ")")
 
 
@@ -124,7 +136,7 @@ def _ascii_letter(char: str) -> bool:
 
 # What numbers are called when they are no one's.
 _ELSE_BEFORE = re.compile(
-    r"(?:order|invoice|ref|reference|part|sku|ticket|case|tracking|serial|item|batch|lot|catalog|product|po|bestellung|commande|pedido|ordine|"
+    r"(?:order|invoice|ref|reference|part|sku|ticket|case|tracking|serial|item|batch|lot|catalog|product|po|bestellung|bestellnummer|bestellnr|auftrag|auftragsnummer|rechnung|rechnungsnummer|facture|заказ|заказа|注文番号|订单|订单号|주문번호|commande|pedido|ordine|"
     r"isbn|isbn-1[03]|issn|ean|upc|gtin|imei|barcode|awb)"
     r"[ _\-]{0,2}(?:no|nr|num|number|id|code)?[ .:#=_\-]{0,4}$"
 )

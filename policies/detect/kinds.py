@@ -23,7 +23,7 @@ CATEGORIES: Final[Mapping[Detector, str]] = {
     Detector.URL_CREDENTIALS: "user.authorization.credentials",
     Detector.COORDINATES: "user.location.precise",
     Detector.BIRTH_DATE: "user.demographic.date_of_birth",
-    Detector.CRYPTO_ADDRESS: "user.financial.account_number",
+    Detector.CRYPTO_ADDRESS: "user.financial",
 }
 """The fideslang category of what each detector finds; also the default purpose of its pseudonyms."""
 

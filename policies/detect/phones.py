@@ -45,6 +45,9 @@ _CURRENCY_AFTER = re.compile(
 )
 _MAX_GROUPS = 7
 _NANP_CODE = 1
+_ITALIAN_CODE = 39
+# Ranges that regulators keep for films and examples, where people take them for numbers (Ofcom).
+_RESERVED = {44: (r"7700900\d{3}", r"1632960\d{3}")}
 _KINDS = (
     "fixed_line",
     "mobile",
@@ -89,7 +92,8 @@ def _plan(code: int) -> _Plan | None:
     lengths = frozenset(
         length for entry in found for length in (entry.general_desc.possible_length if entry.general_desc else ())
     )
-    return _Plan(lengths, re.compile("|".join(_patterns(found, _KINDS)) or "(?!)"), found[0].national_prefix or "")
+    kinds = [*_patterns(found, _KINDS), *_RESERVED.get(code, ())]
+    return _Plan(lengths, re.compile("|".join(kinds) or "(?!)"), found[0].national_prefix or "")
 
 
 def _patterns(entries: Iterable[phonenumbers.PhoneMetadata], kinds: Iterable[str]) -> Iterator[str]:
@@ -123,7 +127,7 @@ def international(digits: str) -> str | None:
 class PhoneReader:
     """Finds phone numbers as people of one default region write them."""
 
-    __slots__ = ("_code", "_lengths", "_mobile", "_prefix", "_shapes", "_valid")
+    __slots__ = ("_code", "_lead", "_lengths", "_mobile", "_prefix", "_shapes", "_valid")
 
     def __init__(self, region: str) -> None:
         """Take an ISO 3166 code that ``is_region`` accepts, and read every numbering plan now rather than at a
@@ -137,9 +141,12 @@ class PhoneReader:
         self._code = phonenumbers.country_code_for_region(region)
         plan = _plan(self._code)
         self._prefix = "" if self._code == _NANP_CODE else phonenumbers.ndd_prefix_for_region(region, True) or ""
+        # Italy dials the zero of a place from abroad too, so it is no prefix, but tells as much. No group begins with +.
+        self._lead = self._prefix or ("0" if self._code == _ITALIAN_CODE else "+")
         self._valid = plan.valid if plan else re.compile("(?!)")
         self._lengths = frozenset(length for length in plan.lengths if length >= 7) if plan else frozenset()
-        self._mobile = re.compile("|".join(_patterns([entry], ("mobile",))) or "(?!)")
+        mobile = [*_patterns([entry], ("mobile",)), *_RESERVED.get(self._code, ())]
+        self._mobile = re.compile("|".join(mobile) or "(?!)")
         self._shapes = self._usual_shapes(entry)
 
     def _usual_shapes(self, entry: phonenumbers.PhoneMetadata) -> frozenset[tuple[int, ...]]:
@@ -157,6 +164,8 @@ class PhoneReader:
         if not self._prefix and self._code != _NANP_CODE:
             # Without a trunk prefix people group as they like: pairs, triples and fours.
             shapes |= {shape for length in self._lengths for shape in _compositions(length) if len(shape) >= 3 or shape == (4, 4)}
+        if self._code == _ITALIAN_CODE:
+            shapes.add((3, 7))
         return frozenset(shapes) - {(4, 2, 2), (2, 2, 4), (1, 3, 3), (2, 3, 3), (1, 3, 3, 3)}
 
     def forms(self) -> tuple[Form, ...]:
@@ -180,9 +189,9 @@ class PhoneReader:
             return rf"[2-9]\d\d{gap}[2-9]\d\d{gap}\d{{4}}"
         least = min(self._lengths, default=7)
         parts = [gap.join(rf"\d{{{size}}}" for size in shape) for shape in sorted(self._shapes) if len(shape) > 1]
-        if self._prefix:
+        if self._lead != "+":
             # Nothing usual needs the prefix to be missing, save the shapes that keep it in a group of its own.
-            parts.append(rf"{re.escape(self._prefix)}\d{{0,8}}(?:{gap}\d){{1}}(?:[ .\-/()]{{0,3}}\d){{{max(least - 6, 1)}}}")
+            parts.append(rf"{re.escape(self._lead)}\d{{0,8}}(?:{gap}\d){{1}}(?:[ .\-/()]{{0,3}}\d){{{max(least - 6, 1)}}}")
         return rf"(?:^|[^0-9])(?:{'|'.join(parts) or '(?:0)'})"
 
     def with_sign(self, text: str) -> Iterator[Candidate]:
@@ -236,7 +245,8 @@ class PhoneReader:
             return 0, ""
         if is_something_else(text, begin):
             return 0, ""
-        trunk = self._prefix and text.startswith(self._prefix, begin)
+        # A zero on its own begins a fraction; no place in Italy has a code of one digit.
+        trunk = text.startswith(self._lead, begin) and (bool(self._prefix) or text[begin + 1 : begin + 2].isdigit())
         for taken in range(min(_MAX_GROUPS, len(groups) - first), 1, -1):
             chosen = groups[first : first + taken]
             digits = "".join(text[a:b] for a, b in chosen)

@@ -15,9 +15,10 @@ _PAIR = re.compile(
     rf"(?<![0-9A-Za-z.+\-])({_NUMBER})°?(?:[ ]{{0,3}}[,;/|][ ]{{0,3}}|[ ]{{1,3}})({_NUMBER})(?![0-9A-Za-z])(?!\.[0-9])"
 )
 _DEGREES = r"[+\-]?[0-9]{1,3}(?:\.[0-9]{1,20})?"
-_MARKED = re.compile(
-    rf"(?i)(?:(?:\bgeo:|[/!?&=]@|/@|\bll=|\bq=|\bloc:|\bcenter=|\bdestination=|\bdaddr=|\bsll=|#map=[0-9]{{1,2}}/)({_DEGREES})(?:,|%2C|/)({_DEGREES}))"
-)
+# The numbers are looked for first: they are rarer than the letters of the marks that stand before them.
+_MARKED = re.compile(rf"(?<=[:@=/])({_DEGREES})(?:,|%2[Cc]|/)({_DEGREES})")
+_MARK = re.compile(r"(?i)(?:\bgeo:|[/!?&=]@|/@|\bll=|\bq=|\bloc:|\bcenter=|\bdestination=|\bdaddr=|\bsll=|#map=[0-9]{1,2}/)$")
+_LONGEST_MARK = 14
 _LABELLED = re.compile(
     rf"(?i)(?:\blat(?:itude)?)[\"']?[ ]{{0,2}}[:=]?[ ]{{0,2}}[\"']?({_DEGREES})°?[\"']?(?:[ ]{{0,3}}[,;&|/]?[ ]{{0,3}})"
     rf"[\"']?(?:lon(?:g|gitude)?|lng)[\"']?[ ]{{0,2}}[:=]?[ ]{{0,2}}[\"']?({_DEGREES})"
@@ -42,7 +43,13 @@ def _pairs(text: str) -> Iterator[Candidate]:
     return judged(_PAIR, text, _in_range)
 
 
-def _marked(pattern: re.Pattern[str], text: str) -> Iterator[Candidate]:
+def _marked(text: str) -> Iterator[Candidate]:
+    for match in _MARKED.finditer(text):
+        told = _MARK.search(text[max(0, match.start() - _LONGEST_MARK) : match.start()])
+        yield match.start(), match.end(), _precise(match) if told else None
+
+
+def _labelled(pattern: re.Pattern[str], text: str) -> Iterator[Candidate]:
     for match in pattern.finditer(text):
         yield match.start(1), match.end(), _precise(match)
 
@@ -67,13 +74,22 @@ _DATE = re.compile(
     rf"(?P<y1>{_YEAR})[ ]?[.\-/年년][ ]?(?P<m1>[0-9]{{1,2}})[ ]?[.\-/月월][ ]?(?P<d1>[0-9]{{1,2}})(?:[日일]|(?=[^0-9A-Za-z]|$)|(?=T[0-9]))"
     rf"|(?P<a2>[0-9]{{1,2}})[ ]?[.\-/][ ]?(?P<b2>[0-9]{{1,2}})[ ]?[.\-/][ ]?(?P<y2>{_YEAR}|[0-9]{{2}})(?![0-9A-Za-z])"
     rf"|(?P<d3>[0-9]{{1,2}})(?:st|nd|rd|th|er|º|\.)?[ \-](?:of |de |d')?(?:{_MONTHS})\.?,?[ \-](?:de |of )?(?P<y3>{_YEAR})(?![0-9A-Za-z])"
-    rf"|(?:{_MONTHS})\.?[ \-](?P<d4>[0-9]{{1,2}})(?:st|nd|rd|th)?,?[ \-](?P<y4>{_YEAR})(?![0-9A-Za-z])"
     rf"|(?P<y5>{_YEAR})(?P<m5>0[1-9]|1[0-2])(?P<d5>[0-3][0-9])(?![0-9A-Za-z]))"
+)
+
+
+# Apart, because the names of months are tried at every word.
+_MONTH_FIRST = re.compile(
+    rf"(?i)(?<![0-9A-Za-z.])(?:{_MONTHS})\.?[ \-]([0-9]{{1,2}})(?:st|nd|rd|th)?,?[ \-]{_YEAR}(?![0-9A-Za-z])"
 )
 
 
 def _dates(text: str) -> Iterator[Candidate]:
     return judged(_DATE, text, _date)
+
+
+def _months_first(text: str) -> Iterator[Candidate]:
+    return judged(_MONTH_FIRST, text, lambda match: match.group() if int(match.group(1)) <= 31 else None)
 
 
 def _date(match: re.Match[str]) -> str | None:
@@ -85,7 +101,7 @@ def _date(match: re.Match[str]) -> str | None:
         return _iso(part["y5"], part["m5"], part["d5"])
     if part["y2"]:
         return match.group() if _either(int(part["a2"]), int(part["b2"])) else None
-    return match.group() if int(part["d3"] or part["d4"]) <= 31 else None
+    return match.group() if int(part["d3"]) <= 31 else None
 
 
 def _iso(year: str, month: str, day: str) -> str | None:
@@ -105,7 +121,7 @@ _BIRTH = ("born", "birth", "birthday", "birthdate", "birth date", "date of birth
           "narození", "születési", "nașterii", "γέννησης", "तारीख", "जन्म", "ngày sinh", "tanggal lahir", "lahir", "تاريخ الميلاد", "תאריך לידה", "народження")  # fmt: skip
 
 PLACE_FORMS = (
-    Form(Detector.COORDINATES, partial(_marked, _MARKED), rf"(?i)(?:geo:|@|\bll=|\bq=|loc:|center=|destination=|daddr=|#map=[0-9]{{1,2}}/|lat(?:itude)?[\\\"'=: ]{{1,9}}){_DEGREES}\D|[0-9]\.[0-9]{{2,20}} ?(?:\xc2[\xb0\xba])? ?[NS]", 0.9, others=(partial(_marked, _LABELLED), partial(_marked, _DEGREE_PAIR))),
+    Form(Detector.COORDINATES, _marked, rf"(?i)(?:geo:|@|\bll=|\bq=|loc:|center=|destination=|daddr=|#map=[0-9]{{1,2}}/|lat(?:itude)?[\\\"'=: ]{{1,9}}){_DEGREES}\D|[0-9]\.[0-9]{{2,20}} ?(?:\xc2[\xb0\xba])? ?[NS]", 0.9, others=(partial(_labelled, _LABELLED), partial(_labelled, _DEGREE_PAIR))),
     Form(Detector.COORDINATES, _sexagesimal, r"[0-9] ?\xc2[\xb0\xba] ?[0-9]", 0.9),
     Form(Detector.COORDINATES, _pairs, r"[0-9]\.[0-9]{3,20}(?:\xc2\xb0)?[ ,;/|]{1,7}[+\-]?[0-9]{1,3}\.[0-9]{3}", 0.4, _PLACES, 0.85),
     Form(
@@ -116,6 +132,7 @@ PLACE_FORMS = (
         _BIRTH,
         0.85,
         adjacent=2,
+        others=(_months_first,),
     ),
 )  # fmt: skip
 """Marked and bare coordinates, and dates beside a word about birth."""

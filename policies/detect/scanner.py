@@ -42,7 +42,7 @@ _NUMBERS = (*SSN_FORMS, *NATIONAL_FORMS)
 class Scanner:
     """Both passes for one policy. Safe to share between threads; keeps no text that it has read."""
 
-    __slots__ = ("_allowed", "_cards", "_clean", "_forms", "_terms", "_words", "suspicion")
+    __slots__ = ("_allowed", "_cards", "_clean", "_forms", "_last", "_terms", "_words", "suspicion")
 
     def __init__(self, terms: Mapping[Detector, DetectorTerms], default_region: str) -> None:
         """Compile for the detectors whose action is not KEEP, and the region of phone numbers written without a
@@ -57,6 +57,8 @@ class Scanner:
         )
         self._allowed = {detector: _globs(each.allow) for detector, each in self._terms.items() if each.allow}
         self._clean: set[int] = set()
+        # The verdict on the text that was last doubted, which is the one that is scrubbed next; by its hash.
+        self._last: tuple[int, Verdict | None] = (0, None)
         self._cards = any(form.detector is Detector.CARD for form in self._forms)
         self.suspicion = Suspicion(self._forms, self._terms, self._words)
 
@@ -80,7 +82,11 @@ class Scanner:
         seen = hash(text)
         if seen in self._clean or _PLAIN.fullmatch(text):
             return False
-        if text.lstrip(BLANK)[:1] in JSON_STARTS or not self.suspicion.of(text).clean:
+        if text.lstrip(BLANK)[:1] in JSON_STARTS:
+            return True
+        verdict = self.suspicion.of(text)
+        if not verdict.clean:
+            self._last = seen, verdict
             return True
         if needs_folding(text) and not all(self.suspicion.of(form).clean for form in plain_forms(text, False)):
             return True
@@ -97,8 +103,10 @@ class Scanner:
         form is what remains. ``name`` is the folded dotted path of the property. Raises ValueError for a text that
         does not come to rest, so that the record is refused.
         """
+        last = self._last
+        known = last[1] if last[0] == hash(text) else None
         for _ in range(_MAX_PASSES):
-            verdict = self.suspicion.of(text)
+            verdict, known = known or self.suspicion.of(text), None
             if verdict.clean and not name and not needs_folding(text):
                 return text
             form, found = self._first_showing(text, name, verdict)

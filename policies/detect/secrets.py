@@ -30,6 +30,8 @@ _MADE = (
 _OPEN = re.compile(r"\{([0-9]+),2[0-9]{2}\}")
 # Read to its end at once, so that what is no token after all is not tried at every shorter length.
 _TOKEN = re.compile(NOT_AFTER + "(?:" + _OPEN.sub(r"{\1,}+", _MADE) + r")(?![0-9A-Za-z_\-])")
+_LONG_WORD = re.compile("[a-z]{12}")
+_TURNS = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]")
 _ORDINARY = re.compile(r"sk-[a-z\-]+")
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_BODY = re.compile(r"(?:[0-9A-Za-z+/=:,;.\-\s\\]|(?<=[A-Z]) )*")
@@ -48,6 +50,8 @@ _ASSIGNED = re.compile(
     rf"(?i)(?<![0-9a-z])({_NAMES})[\"']?(?:[ ]{{0,3}}(?::=|=>|[:=])[\"']?[ ]{{0,3}}[:=]?[ ]{{0,3}}|[ ]is:?[ ]|[ ]?[\"'>]{{1,2}}[ ]?)[\"'`(\[{{<*«]{{0,2}}(?:bearer |basic )?"
     r"([^\s\"'`<>,;&|{}\[\]()»]{6,300})"
 )
+# What more a password may hold: an ampersand that begins no further parameter.
+_REST = re.compile(r"(?:&(?![\w.\-%\[\]]{1,64}=)[^\s\"'`<>,;&|{}\[\]()»]{1,64})+")
 _BEARER = re.compile(r"(?i)(?<![0-9a-z])(?:bearer|basic) ([0-9A-Za-z_\-.~+/]{16,600}={0,2})")
 _PASSWORDS = ("pass", "pwd", "contra", "mot de", "kenn", "senha", "wacht", "has", "пар")
 _WHOLE = re.compile(r"(?<!\S)[^\s\"'`<>,;&|{}\[\]()]{16,300}(?!\S)")
@@ -60,7 +64,9 @@ _PARAMETERS = (
 )
 _WEAK = frozenset({"key", "code", "sig", "auth", "sid", "session", "ticket", "magic", "credential", "otp", "signature"})
 _PARAMETER = re.compile(rf"(?i)(?<=[?&#;])({_PARAMETERS})(?:%5B%5D|\[\])?(?:=|%3D)([^&#\s\"'<>;\\)\]}}|]{{1,4096}})")
-_USERINFO = re.compile(r"(?<=://)([^\s/@:?#\"'<>\[\]]{0,128}:[^\s/@?#\"'<>]{1,128})@(?=[^\s/@?#\"'<>])")
+_USERINFO = re.compile(r"(?<=://)([^\s/@:?#\"'<>\[\]]{0,128}:[^\s/?#\"'<>]{1,128})@(?=[^\s/@?#\"'<>])")
+# A token alone before the host, as services hand out addresses to send to.
+_USER_TOKEN = re.compile(r"(?<=://)([^\s/@:?#\"'<>\[\]]{16,128})(?=@[^\s/@?#\"'<>])")
 _PLACEHOLDER = re.compile(r"\[[a-z_]+\]?|\{.*|\$.*|<.*|\*+|x+|%7B.*|%5B.*|null|undefined|none|true|false", re.IGNORECASE)
 
 
@@ -76,8 +82,8 @@ def _is_random(value: str) -> bool:
         return False
     if not any(map(str.isdigit, value)):
         # Letters alone must be as mixed as only a machine mixes them.
-        return len(value) >= 20 and len(re.findall("[a-z][A-Z]|[A-Z]{2}[a-z]", value)) >= 4 and _entropy(value) >= 3.5
-    return _entropy(value) >= 3.0 and max(map(len, re.split(r"[^a-z]+", value))) < 12
+        return len(value) >= 20 and len(_TURNS.findall(value)) >= 4 and _entropy(value) >= 3.5
+    return _entropy(value) >= 3.0 and not _LONG_WORD.search(value)
 
 
 def _is_password(value: str) -> bool:
@@ -109,7 +115,10 @@ def _key_blocks(text: str) -> Iterator[Candidate]:
 def _assignments(text: str) -> Iterator[Candidate]:
     for match in _ASSIGNED.finditer(text):
         # The end of the sentence is no part of it.
-        name, value = match.group(1).lower(), match.group(2).rstrip(".:?!")
+        name, value = match.group(1).lower(), match.group(2)
+        if name.startswith(_PASSWORDS) and (rest := _REST.match(text, match.end())):
+            value += rest.group()
+        value = value.rstrip(".:?!")
         told = not _PLACEHOLDER.fullmatch(value) and (_is_password(value) if name.startswith(_PASSWORDS) else _is_random(value))
         yield match.start(2), match.start(2) + len(value), value if told else None
 
@@ -143,6 +152,10 @@ def _userinfo(text: str) -> Iterator[Candidate]:
         yield match.start(1), match.end(1), None if _PLACEHOLDER.fullmatch(match.group(1)) else match.group(1)
 
 
+def _user_tokens(text: str) -> Iterator[Candidate]:
+    return judged(_USER_TOKEN, text, lambda match: match.group() if _is_random(match.group()) else None)
+
+
 def _parameters(text: str) -> Iterator[Candidate]:
     for match in _PARAMETER.finditer(text):
         name, value = match.group(1).lower(), match.group(2)
@@ -166,8 +179,8 @@ URL_FORMS = (
     Form(
         Detector.URL_CREDENTIALS,
         _userinfo,
-        rf"://[^\s/@:?#\"'<>\[\]]*:[^\s/@?#\"'<>]+@|[?&#;](?i:{_PARAMETERS})(?:%5B%5D|%5b%5d|\[\])?(?:=|%3[Dd])",
-        others=(_parameters,),
+        rf"://[^\s/@?#\"'<>]+@|[?&#;](?i:{_PARAMETERS})(?:%5B%5D|%5b%5d|\[\])?(?:=|%3[Dd])",
+        others=(_user_tokens, _parameters),
     ),
 )
 """Credentials in URLs, which are replaced before their parts are read as anything else."""

@@ -8,6 +8,7 @@ a few combinations make up nearly all texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,10 +18,12 @@ import re2
 from policies.detect.context import Words
 from policies.detect.kinds import DIGITS, Form
 from policies.model import Detector, DetectorTerms
+from policies.patternset import lean
 from policies.text import fold, needs_folding
 
 _SET_MEMORY = 256 << 20
 _MAX_KNOWN = 4_096
+_MAX_TRACERS = 256
 
 _ASCII_QUAD = "[I-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][0-9A-Za-z+/_\\-]"
 _BLANK = r"(?:\s|\\[nrtfb]|\\u00[01][0-9a-f]|[\x80-\xff])*"
@@ -41,7 +44,13 @@ EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
 """A JSON text inside a string of a JSON text."""
 
 
+# Names in which no form can be: too short for Base64, too few digits for a number, no sign between them.
+_ORDINARY = re.compile(r"(?=.{0,15}\Z)[$]?[a-z_]*(?:[0-9][a-z_]*){0,4}")
+
 _Mark: TypeAlias = tuple[str, int]
+
+Tracer: TypeAlias = Callable[[bytes, int], "re2._Match | None"]
+"""From an encoded text and a position to the first match at or after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Verdict:
     wrapped: bool
     clean: bool
     marked: bool
+    traces: tuple[str, ...] = ()
 
 
 def _options() -> re2.Options:
@@ -66,17 +76,10 @@ def _options() -> re2.Options:
     return options
 
 
-def _lean(patterns: re2.Set) -> Callable[[bytes], Sequence[int] | None]:
-    """``patterns.Match`` for bytes. The library's own method asks about the type of the text first, which costs as much
-    as fifty bytes of it."""
-    lean: Callable[[bytes], Sequence[int] | None] | None = getattr(getattr(patterns, "_set", None), "Match", None)
-    return lean or patterns.Match
-
-
 class _Members:
     """One RE2 set, and what each of its members stands for."""
 
-    __slots__ = ("marks", "match")
+    __slots__ = ("marks", "match", "patterns")
 
     def __init__(self, members: Mapping[str, list[_Mark]]) -> None:
         patterns = re2.Set.SearchSet(_options())
@@ -85,8 +88,9 @@ class _Members:
         for pattern in (*members, "^"):
             patterns.Add(pattern)
         patterns.Compile()
-        self.match: Callable[[bytes], Sequence[int] | None] = _lean(patterns)
+        self.match: Callable[[bytes], Sequence[int] | None] = lean(patterns)
         self.marks: list[list[_Mark]] = [*members.values(), []]
+        self.patterns = (*members, "")
 
 
 class Suspicion:
@@ -107,6 +111,8 @@ class Suspicion:
         "_letters",
         "_names",
         "_strong",
+        "_telling",
+        "_tracers",
         "_unmarked",
     )
 
@@ -133,8 +139,15 @@ class Suspicion:
         self._digits, self._letters, self._closer = _Members(digits), _Members(letters), _Members(closer)
         self._everything = Verdict(tuple(range(len(forms))), (), True, False, True)
         self._known: dict[tuple[int, ...], tuple[Verdict, bool]] = {}
-        self._names = _Members(self._words_of_names(words))
+        of_names = self._words_of_names(words)
+        self._names, self._telling = _Members(of_names), tuple(of_names)
         self._every = frozenset(range(len(forms)))
+        self._tracers: dict[tuple[str, ...], Tracer] = {}
+
+    @property
+    def telling(self) -> Sequence[str]:
+        """The patterns, as RE2, of the folded paths for which ``context`` is not empty."""
+        return self._telling
 
     def _words_of_names(self, words: Sequence[Words]) -> dict[str, list[_Mark]]:
         members: dict[str, list[_Mark]] = {}
@@ -145,7 +158,7 @@ class Suspicion:
 
     def name(self, name: str) -> bool:
         """Whether a name may itself hold personal data."""
-        return self.any(name.encode("utf-8", "surrogatepass"))
+        return _ORDINARY.fullmatch(name) is None and self.any(name.encode("utf-8", "surrogatepass"))
 
     def context(self, name: str) -> frozenset[int]:
         """The forms, by place, that the name of a property speaks for; all of them when the engine fails."""
@@ -161,16 +174,39 @@ class Suspicion:
 
         What only the name of its property makes suspicious is not: ask ``Scanner.is_telling`` about the names.
         """
+        return self.traces(encoded) != ()
+
+    def traces(self, encoded: bytes) -> tuple[str, ...] | None:
+        """The patterns, for ``tracer``, of all that deserves a closer look in ``encoded``: a part in which none of them
+        is found does not. Empty when nothing does, None when the places cannot be told: the engine failed, or only a
+        plain form of the text shows something."""
         digits, letters = self._digits.match(encoded), self._letters.match(encoded)
         if not digits or not letters:
-            return True
+            return None
+        traces: tuple[str, ...] = ()
         # Mostly there is nothing in either but the member that tells a failure.
-        if (len(digits) > 1 or len(letters) > 1) and not self._verdict(encoded, digits, letters).clean:
-            return True
-        if encoded.isascii():
-            return False
-        text = encoded.decode("utf-8", "replace")
-        return needs_folding(text) and not self._of(fold(text).encode("utf-8", "replace")).clean
+        if len(digits) > 1 or len(letters) > 1:
+            verdict = self._verdict(encoded, digits, letters)
+            if not (verdict.clean or verdict.traces):
+                return None
+            traces = verdict.traces
+        if not encoded.isascii():
+            text = encoded.decode("utf-8", "replace")
+            if needs_folding(text) and not self._of(fold(text).encode("utf-8", "replace")).clean:
+                return None
+        return traces
+
+    def tracer(self, traces: tuple[str, ...]) -> Tracer:
+        """What finds the first of ``traces`` at or after a position. It must not be empty."""
+        found = self._tracers.get(traces)
+        if found is None:
+            if len(self._tracers) >= _MAX_TRACERS:
+                self._tracers.clear()
+            pattern = "|".join(f"(?:{trace})" for trace in traces).encode()
+            options = _options()
+            options.longest_match = True
+            found = self._tracers[traces] = re2.compile(pattern, options).search
+        return found
 
     def of(self, text: str) -> Verdict:
         """What is worth running on this very text; everything when the engine fails."""
@@ -201,11 +237,27 @@ class Suspicion:
         near = {place for place in seen - wanted if self._forms[place].words}
         kinds = {kind for kind, _ in marks}
         clean = not (wanted or kinds & {"wrapped", "embedded"})
-        verdict = Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, not near <= self._unmarked)
-        asks = "ask" in kinds or not near <= self._unmarked
-        if len(self._known) < _MAX_KNOWN:
-            self._known[key] = verdict, asks
+        traces = tuple(
+            members.patterns[member]
+            for part, members in zip(found, sets, strict=False)
+            for member in part
+            if any(self._is_trace(mark, wanted) for mark in members.marks[member])
+        )
+        marked = not near <= self._unmarked
+        verdict = Verdict(tuple(sorted(wanted)), tuple(sorted(near)), "wrapped" in kinds, clean, marked, traces)
+        asks = "ask" in kinds or marked
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = verdict, asks
         return verdict, asks
+
+    def _is_trace(self, mark: _Mark, wanted: set[int]) -> bool:
+        """Whether a text that deserves a closer look for one of the ``wanted`` forms or as a disguise must hold what left
+        this mark. Forms without a pattern of their own are told by their words."""
+        kind, place = mark
+        if kind in ("form", "word"):
+            return place in wanted and (kind == "form" or place in self._unmarked)
+        return kind in ("wrapped", "embedded")
 
 
 _OF_LETTERS = frozenset(

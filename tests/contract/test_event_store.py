@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Connection
 
-from app.events.port import EventQuery, EventRow, EventStore, ProfileRow
+from app.access.sight import Purpose, Sight
+from app.events.port import EventQuery, EventRow, EventStore, ProfileQuery, ProfileRow
 from app.identity import register
 from tests.installation import Installation
 
@@ -30,6 +31,7 @@ class Store:
         self.home = home
         self.adapter: EventStore = home.services.stores.of(None)
         self.project = secrets.randbits(40)
+        self.sight = Sight(self.project, Purpose.INTERNAL)
 
     @contextmanager
     def tx(self) -> Iterator[Connection]:
@@ -42,7 +44,7 @@ class Store:
 
     def scan(self, **query: Any) -> list[EventRow]:
         with self.home.services.database.read() as tx:
-            return list(self.adapter.scan(tx, self.project, EventQuery(**query)))
+            return list(self.adapter.scan(tx, self.sight, EventQuery(**query)))
 
     def put(self, *rows: ProfileRow) -> None:
         with self.tx() as tx:
@@ -54,7 +56,7 @@ class Store:
 
     def pages(self, after: int = 0, up_to: int = WIDEST) -> list[ProfileRow]:
         with self.home.services.database.read() as tx:
-            return list(self.adapter.scan_profiles(tx, self.project, after, up_to))
+            return list(self.adapter.scan_profiles(tx, self.sight, ProfileQuery(after, up_to)))
 
     def count(self, place: str, *uids: int) -> int:
         with self.home.services.database.read() as tx:

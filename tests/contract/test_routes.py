@@ -22,6 +22,16 @@ PUBLIC_PATHS = {
     "/track/",
     "/engage",
     "/engage/",
+    "/groups",
+    "/groups/",
+    "/flags",  # what SDKs ask for and what is the same for everyone
+    "/flags/",
+    "/flags/definitions",
+    "/flags/definitions/",
+    "/settings",
+    "/settings/",
+    "/record",  # refused
+    "/record/",
     "/healthz",
     "/.well-known/gpc.json",  # browsers and regulators look there
     "/readyz",
@@ -33,7 +43,10 @@ PUBLIC_PATHS = {
 
 
 # What no route asks for, and where it makes a difference instead.
-WITHIN_A_READ = {Permission.VALUES_DECRYPT}  # export and engage show encrypted values in clear to who holds it
+WITHIN_A_READ = {
+    Permission.VALUES_DECRYPT,  # export and engage show encrypted values in clear to who holds it
+    Permission.IDS_REVEAL,  # the preview of a request shows ids to who holds it
+}
 
 
 @dataclass(frozen=True)

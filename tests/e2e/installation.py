@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -56,10 +57,11 @@ class Credentials:
 class Installation:
     """`portcullis run` on one data folder. `start`, `stop` and `kill` as often as a test likes, on one port."""
 
-    def __init__(self, data: Path, port: int | None = None, **settings: str) -> None:
+    def __init__(self, data: Path, port: int | None = None, tls: bool = False, **settings: str) -> None:
         self.data = data
         self.port = port or free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.tls = tls
+        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.log = data.parent / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = settings
@@ -74,12 +76,17 @@ class Installation:
         """The SQLite file."""
         return self.data / "portcullis.db"
 
+    @property
+    def certificate(self) -> Path:
+        """The certificate that clients must be told of, with `tls`."""
+        return self.data / "tls-certificate.pem"
+
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the command and return at once."""
         assert self.process is None, "it runs already"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "run"],
+                [sys.executable, "-m", "app.cli", "run", *(["--tls"] if self.tls else [])],
                 cwd=CHECKOUT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -106,7 +113,8 @@ class Installation:
     def ready(self) -> bool:
         """Whether it would take and process a request now."""
         try:
-            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as answer:
+            trust = ssl.create_default_context(cafile=str(self.certificate)) if self.tls else None
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5, context=trust) as answer:
                 return bool(json.load(answer)["doorbell"] == "ok")
         except (OSError, ValueError):
             return False
@@ -150,10 +158,10 @@ class Installation:
 
 
 @contextmanager
-def installation(**settings: str) -> Iterator[Installation]:
+def installation(*, tls: bool = False, **settings: str) -> Iterator[Installation]:
     """A running installation in a temporary folder. Prints what it printed when the block fails; leaves nothing."""
     folder = Path(tempfile.mkdtemp(prefix="portcullis-"))
-    one = Installation(folder / "data", **settings)
+    one = Installation(folder / "data", tls=tls, **settings)
     try:
         yield one.start()
     except BaseException:

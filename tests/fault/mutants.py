@@ -40,27 +40,56 @@ class Mutant:
 _PROMISES = "tests/integration/test_promises.py"
 _LIFE = "tests/integration/test_life_of_a_request.py"
 _QUERY = "tests/integration/test_query.py"
+_READING = "tests/integration/test_reading.py"
+_SIGHT = "tests/contract/test_sight.py"
 _BAD = "tests/e2e/test_bad_input.py"
 _GONE = "tests/fault/test_database_gone.py"
 _HELD = "tests/integration/test_quarantine.py"
+_WHO = "tests/contract/test_identity.py"
 _OBSERVED = "tests/integration/test_observe.py"
+_DICTIONARY = "tests/contract/test_lexicon.py"
 
 MUTANTS = (
+    # --- the dictionary
+    Mutant(
+        "blocked-name",
+        "a blocked event is refused",
+        "app/lexicon/reading.py",
+        "        if name in self.blocked_events:\n            return BLOCKED\n",
+        "",
+        (_DICTIONARY, "-k", "blocked_event or check_says"),
+    ),
+    Mutant(
+        "stale-dictionary",
+        "no process goes by an old dictionary",
+        "app/lexicon/service.py",
+        "if held is None or held[0] != version:",
+        "if held is None:",
+        (_DICTIONARY, "-k", "every_process"),
+    ),
+    Mutant(
+        "mark-lifts",
+        "a mark only makes the policy stricter",
+        "app/lexicon/reading.py",
+        "    return any(each is not None and each.rule.classified for each in governing)",
+        "    return False",
+        (_DICTIONARY, "-k", "stricter"),
+    ),
     # --- the fence
     Mutant(
         "fence-events",
         "events wait for an erasure that is being accepted",
         "app/ingest/service.py",
-        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:\n        fence.enter_shared(tx, project.id)",
-        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:",
+        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:\n        fence.enter_shared(tx, project.id)",
+        "        actor: str,\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:",
         (_PROMISES, "-k", "waits"),
     ),
     Mutant(
         "fence-profiles",
         "profile updates wait for it too",
         "app/ingest/service.py",
-        "Update]],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:\n        fence.enter_shared(tx, project.id)",
-        "Update]],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> None:",
+        "Parcel[Update],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:\n        fence.enter_shared(tx, project.id)",
+        "Parcel[Update],\n        tally: Tally,\n        circumstances: Circumstances,\n    ) -> Seen:",
         (_PROMISES, "-k", "waits"),
     ),
     Mutant(
@@ -85,8 +114,8 @@ MUTANTS = (
         "dedup-by-version",
         "a new policy version does not double what is sent again",
         "app/ingest/append.py",
-        "dedup=keys.dedup_of(event.name, event.time_ms, uid, event.insert_id),",
-        'dedup=keys.dedup_of(f"{version}{event.name}", event.time_ms, uid, event.insert_id),',
+        "dedup=keys.dedup_of(event.sent_name, event.time_ms, uid, event.insert_id),",
+        'dedup=keys.dedup_of(f"{version}{event.sent_name}", event.time_ms, uid, event.insert_id),',
         (_PROMISES, "-k", "stored_once"),
     ),
     # --- refused people
@@ -109,9 +138,9 @@ MUTANTS = (
     Mutant(
         "stray-id",
         "a distinct_id that is not kept is judged all the same",
-        "app/ingest/append.py",
-        "state = state_of(known[each] for each in ids.judged() if each in known)",
-        "state = state_of(known[each] for each in ids.all() if each in known)",
+        "app/ingest/judging.py",
+        "        named = [each.judged() for each in ids]\n        known, unseen",
+        "        named = [each.all() for each in ids]\n        known, unseen",
         (_LIFE, "-k", "device_of_the_person or any_of_its_ids"),
     ),
     Mutant(
@@ -134,9 +163,66 @@ MUTANTS = (
         "unknown-tombstone",
         "an id that nobody has seen gets a tombstone when its erasure is asked",
         "app/subjects/service.py",
-        "rows = {**known, **register.enrol(tx, keys, unknown, now)}\n            living = [row for row in rows.values() if row.state not in",
-        "rows = dict(known)\n            living = [row for row in rows.values() if row.state not in",
+        "            register.enrol(tx, keys, set(wanted) - rows.keys(), now)\n            found = closure",
+        "            found = closure",
         (_LIFE, "-k", "unknown_id"),
+    ),
+    # --- who is who
+    Mutant(
+        "link-state",
+        "what was decided holds for ids that are linked later",
+        "app/identity/linking.py",
+        "state, refused = gravest((kept.state, join.state))",
+        "state, refused = (kept.state)",
+        (_WHO, "-k", "opt_out_holds"),
+    ),
+    Mutant(
+        "device-once",
+        "a device keeps its first person",
+        "app/identity/linking.py",
+        "return Outcome.DEVICE_TAKEN if moved or self._size(join.person) > 1 else None",
+        "return None",
+        (_WHO, "-k", "keeps_the_first"),
+    ),
+    Mutant(
+        "alias-looks-forward",
+        "a legacy alias leaves what was sent before",
+        "app/identity/linking.py",
+        'moving["read_as"] = sa.func.coalesce(table.c.read_as, old)',
+        "pass",
+        (_WHO, "-k", "legacy_alias_leads"),
+    ),
+    Mutant(
+        "spelling-tombstone",
+        "an erased person does not come back in another spelling",
+        "app/identity/register.py",
+        "if refused or state is not SubjectState.ACTIVE:",
+        "if refused:",
+        (_WHO, "-k", "another_spelling"),
+    ),
+    Mutant(
+        "spelling-closure",
+        "spellings are followed from whatever is found",
+        "app/identity/closure.py",
+        "            self.take_forms(set(self._forms_of(fresh)))\n",
+        "",
+        (_WHO, "-k", "whole_person"),
+    ),
+    Mutant(
+        "former-head",
+        "values encrypted before a merge open after it",
+        "app/identity/linking.py",
+        "led=True",
+        "led=False",
+        (_WHO, "-k", "encrypted_before"),
+    ),
+    Mutant(
+        "preview-ids",
+        "ids of a closure are for who may see them",
+        "app/subjects/views.py",
+        "shown = Permission.IDS_REVEAL in who.permissions",
+        "shown = True",
+        (_WHO, "-k", "auditor"),
     ),
     # --- hidden
     Mutant(
@@ -150,10 +236,50 @@ MUTANTS = (
     Mutant(
         "hidden-profiles",
         "a page of profiles does not count hidden people",
-        "app/query/service.py",
-        "if not Row(None, None, state).hidden]",
-        "]",
+        "app/sight/people.py",
+        "for uid, row in known.items() if not row.hidden}",
+        "for uid, row in known.items()}",
         (_QUERY, "-k", "visible or hidden or hide or go"),
+    ),
+    Mutant(
+        "rule-unheeded",
+        "no route shows an event or a profile that a rule leaves out",
+        "app/events/sql.py",
+        "whole = conjunction(sight.demanded(about), asked)",
+        "whole = asked",
+        (_SIGHT, "-k", "out_of_sight"),
+    ),
+    Mutant(
+        "withheld-asked",
+        "an expression cannot ask for a property that is withheld",
+        "app/access/sight.py",
+        "if isinstance(node, Property) and node.name in withheld:",
+        "if False:",
+        (_READING, "-k", "withheld"),
+    ),
+    Mutant(
+        "withheld-shown",
+        "a property that is withheld is in no row",
+        "app/access/sight.py",
+        "if name not in names}",
+        "}",
+        (_READING, "-k", "withheld"),
+    ),
+    Mutant(
+        "filter-names",
+        "a saved filter names no person",
+        "app/query/cohorts.py",
+        "if isinstance(node, Holder):",
+        "if False:",
+        (_READING, "-k", "names_no_person"),
+    ),
+    Mutant(
+        "hidden-found",
+        "an expression finds nobody who is hidden by their id",
+        "app/sight/ids.py",
+        "if not row.hidden}",
+        "}",
+        (_SIGHT, "-k", "bound_to_nobody"),
     ),
     Mutant(
         "hidden-at-once",
@@ -216,7 +342,7 @@ MUTANTS = (
         "shred",
         "a tombstone keeps a digest and nothing else",
         "app/identity/register.py",
-        '("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes")',
+        '("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes", "read_as", "led")',
         '("uid", "person", "prior_state")',
         (_LIFE, "-k", "hides_at_once"),
     ),
@@ -272,9 +398,9 @@ MUTANTS = (
     Mutant(
         "unchecked-batch",
         "who sent only what was dropped is not enrolled",
-        "app/ingest/append.py",
-        "if decision.verdict is not Verdict.DROPPED]",
-        "]",
+        "app/ingest/judging.py",
+        "            return\n        if _waits(decision, ids):",
+        "        if _waits(decision, ids):",
         (_HELD, "-k", "enrols_nobody and sqlite"),
     ),
     Mutant(

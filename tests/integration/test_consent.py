@@ -223,6 +223,38 @@ def test_a_signal_is_honoured_with_success_and_leaves_evidence(gate, header, sig
     assert heeded == [{f"{signal}_signal": 2}, {f"{signal}_signal": 2}, {f"{signal}_signal": 1}]
 
 
+FOR_A_PURPOSE = """\
+policy: purposeful
+detectors: keep
+consent: {purposes: [{id: sale, events: ["Ad *"], signals: [gpc]}]}
+rules:
+  - {id: click, properties: [gclid], category: user.device.device_id, sensitivity: internal, action: keep, purposes: sale}
+"""
+
+
+def test_a_signal_for_a_purpose_refuses_that_and_leaves_evidence_of_the_rest(gate):
+    _put_in_force(gate, FOR_A_PURPOSE)
+    assert gate.client.get("/.well-known/gpc.json").get_json()["gpc"] is True
+    gate.track(gate.event("ada", "i1", gclid="kept"))
+    batch = [gate.event("ada", "s1", gclid="gone"), {**gate.event("ada", "s2"), "event": "Ad Seen"}, gate.event("new", "s3")]
+    assert gate.client.post("/track", json=batch, headers={"Sec-GPC": "1"}).data == b"1"
+    update = [{"$token": gate.token, "$distinct_id": "ada", "$set": {"plan": "pro", "gclid": "gone"}}]
+    assert gate.client.post("/engage", json=update, headers={"Sec-GPC": "1"}).data == b"1"
+    assert _kept(gate) == ["i1", "s1", "s3"]
+    clicks = {each["properties"]["$insert_id"]: each["properties"].get("gclid") for each in gate.exported()}
+    assert clicks == {"i1": "kept", "s1": None, "s3": None}
+    assert "gone" not in repr(gate.rows("SELECT properties FROM profile"))
+    assert _refused(gate)["reasons"] == {"gpc_signal": 1}
+    assert _refused(gate)["signals_of_unknown_ids"] == {"gpc": 1}
+    assert [(each["signal"], each["n"]) for each in _standing(gate, "ada")["signals"][0]] == [("gpc", 3)]
+    heeded = [each["n"] for each in gate.log_after_sequencing() if each["action"] == "signal.honoured"]
+    assert heeded == [{"gpc_signal": 3}, {"gpc_signal": 1}]
+    # What the person refused is heard of a profile as well, without any signal.
+    _choose(gate, "/v1/opt-outs", "ada", purposes=["sale"])
+    gate.client.post("/engage", json=[{"$token": gate.token, "$distinct_id": "ada", "$set": {"gclid": "gone", "n": 1}}])
+    assert "gone" not in repr(gate.rows("SELECT properties FROM profile"))
+
+
 @pytest.mark.parametrize("value", ["0", "", "true", "11", "unspecified"])
 def test_anything_but_one_is_no_signal(gate, value):
     _put_in_force(gate, SIGNALS)

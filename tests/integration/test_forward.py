@@ -61,9 +61,6 @@ class Collector:
     def events(self):
         return [event for path, body, _ in self.sent if path.startswith("/import") for event in body]
 
-    def updates(self):
-        return [update for path, body, _ in self.sent if path.startswith("/engage") for update in body]
-
 
 @pytest.fixture
 def collector():
@@ -115,33 +112,6 @@ def test_what_passed_arrives_as_it_was_stored_and_in_order(gate, collector, deli
     assert (_standing(gate).waiting, _standing(gate).delivered) == (0, 2)
     told = [each for each in gate.log_after_sequencing() if each["action"] == AuditAction.UPSTREAM_DELIVERED]
     assert [each["n"] for each in told] == [{"events": 2, "parked": 0}]
-
-
-def test_profile_updates_go_by_their_operation_and_after_what_came_before(gate, collector, deliver):
-    _choose(gate, collector)
-    gate.track(gate.event("ada", "one"))
-    updates = [
-        {"$token": gate.token, "$distinct_id": "ada", "$set": {"plan": "pro", "$email": "ada@example.com"}},
-        {"$token": gate.token, "$distinct_id": "ada", "$add": {"logins": 2}},
-        {"$token": gate.token, "$distinct_id": "ada", "$unset": ["plan"]},
-        {"$token": gate.token, "$distinct_id": "bob", "$delete": ""},
-    ]
-    assert gate.client.post("/engage?verbose=1", json=updates).get_json()["status"] == 1
-    gate.track(gate.event("ada", "two"))
-    assert deliver() == 5
-    assert [path.partition("?")[0] for path, _, _ in collector.sent] == ["/import", "/engage", "/import"]
-    sent = collector.updates()
-    assert [next(name for name in each if name[0] == "$" and name[1:] in ("set", "add", "unset")) for each in sent] == [
-        "$set",
-        "$add",
-        "$unset",
-    ]
-    assert {each["$token"] for each in sent} == {"there-token"}
-    assert {each["$distinct_id"] for each in sent} == {"ada"}
-    assert sent[0]["$set"]["plan"] == "pro"
-    assert "ada@example.com" not in json.dumps(sent)
-    assert sent[1]["$add"] == {"logins": 2}
-    assert sent[2]["$unset"] == ["plan"]
 
 
 @pytest.mark.parametrize(

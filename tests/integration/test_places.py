@@ -230,6 +230,18 @@ def test_only_what_the_trusted_proxy_appended_is_believed(gate):
     assert [each["properties"].get("mp_country_code") for each in gate.exported()] == [None]
 
 
+def test_proxies_may_be_named_by_their_networks(tmp_path):
+    gate = build(tmp_path, None, GEOIP_DB=str(geofile.write(tmp_path / "city.mmdb")), PORTCULLIS_TRUSTED_PROXIES="10.0.0.0/8")
+    _put_in_force(gate, policy("country"))
+    through = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": f"203.0.113.9, {V4}, 10.7.0.1"}
+    around = {"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": V4}
+    gate.client.post("/track?ip=1", json=[gate.event("ada", "i1")], environ_overrides=through)
+    gate.client.post("/track?ip=1", json=[gate.event("ada", "i2")], environ_overrides=around)
+    kept = {each["properties"]["$insert_id"]: each["properties"].get("mp_country_code") for each in gate.exported()}
+    assert kept == {"i1": "DE", "i2": None}
+    gate.services.close()
+
+
 def test_without_a_trusted_proxy_the_header_counts_for_nothing(tmp_path):
     gate = build(tmp_path, None, GEOIP_DB=str(geofile.write(tmp_path / "city.mmdb")))
     _put_in_force(gate, policy("country"))

@@ -64,7 +64,7 @@ def test_what_is_held_is_listed_without_values_and_opened_under_audit(gate: Gate
     assert found["ages"] == {"under_a_day": 1, "under_a_week": 0, "older": 0}
     assert [(each["event"], each["reason"], each["held"]) for each in found["groups"]] == [("View", "classified", 1)]
     [held] = found["held"]
-    assert set(held) == {"id", "event", "reason", "policy_version", "received", "expires"}
+    assert set(held) == {"id", "scope", "event", "reason", "policy_version", "received", "expires"}
     assert "ada" not in json.dumps(found)
     assert "thanks" not in json.dumps(found)
 
@@ -94,7 +94,7 @@ def test_a_released_event_is_exported_with_its_own_time_and_is_never_doubled(gat
     assert listing(gate)["total"] == 0
     gate.track(sent)
     assert decide(gate, "release", filter={})["released"] == 1
-    activate(gate, HOLDING.replace("quarantine}", "keep}"))
+    activate(gate, HOLDING.replace("quarantine}", "keep, why: explicit consent}"))
     gate.track(sent)
     assert len(gate.exported()) == 1
     [entry, _] = [each for each in gate.log() if each["action"] == "quarantine.released"]

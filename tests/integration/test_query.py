@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from app.access.roles import Role
 from app.access.service import Principal
+from app.access.sight import Sight
 from app.database import migrate
 from app.errors import Unavailable
 from app.events.port import EventQuery, EventRow, ProfileRow
@@ -371,8 +372,8 @@ class _Failing(SqlEventStore):
     def __init__(self, at: int) -> None:
         self._left = at
 
-    def scan(self, tx: Any, project_id: int, query: EventQuery) -> Iterator[EventRow]:
-        for row in super().scan(tx, project_id, query):
+    def scan(self, tx: Any, sight: Sight, query: EventQuery) -> Iterator[EventRow]:
+        for row in super().scan(tx, sight, query):
             self._left -= 1
             if self._left < 0:
                 raise Unavailable("the store is gone")
@@ -459,7 +460,7 @@ def test_a_form_asks_as_well_as_a_query(stock: Stock) -> None:
 
 
 def test_a_refused_query_names_the_parameter_and_not_its_value(tenant: Tenant) -> None:
-    for name in ("where", "selector", "behaviors", "filter_by_cohort", "data_group_id", "page", "distinct_ids"):
+    for name in ("where", "selector", "behaviors", "filter_by_cohort", "page", "distinct_ids"):
         answer = engage(tenant, **{name: "zq7"})
         body = answer.json or {}
         assert (answer.status_code, body["status"]) == (400, "error")

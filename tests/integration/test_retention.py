@@ -321,3 +321,53 @@ def test_the_dispatcher_runs_it_and_ends_when_asked(gate):
     thread.join(10)
     assert not thread.is_alive()
     assert _kept(gate) == []
+
+
+HOLDING = POLICY.replace("detectors: keep", "detectors: keep\nunknown_events: quarantine\nevents: {allow: [Known]}").replace(
+    "retention:",
+    "  - {id: odd, properties: [odd], category: user.content, sensitivity: internal, action: quarantine}\nretention:",
+)
+
+
+def _release(gate):
+    return gate.client.post("/v1/quarantine/release", json={"filter": {}}, headers=gate.bearer("officer")).get_json()
+
+
+def test_what_is_held_goes_when_its_days_are_over_and_is_not_released_before(gate, monkeypatch):
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    _put_in_force(gate, HOLDING)
+    _import(gate, _event(gate, "View", "v1", 31), _event(gate, "View", "v2", 29), _event(gate, "Other", "o1", 31))
+    _import(gate, _event(gate, "Other", "o2", 11, email="a@b.example"), _event(gate, "Other", "o3", 9, email="a@b.example"))
+    update = {"$token": gate.token, "$distinct_id": "ada"}
+    for values in ({"odd": 1, "email": "a@b.example"}, {"odd": 2}):
+        assert gate.client.post("/engage", json=[{**update, "$set": values}]).data == b"1"
+    assert gate.rows("SELECT count(*) FROM quarantined") == [(7,)]
+    gate.clock[0] += 11 * DAY
+    # Over by now: v1 and v2 by name, o2, o3 and one update by what they hold.
+    outcome = _release(gate)
+    assert (outcome["released"], outcome["refused"]) == (2, {"retention_over": 5})
+    assert _kept(gate) == ["o1"]
+    assert retention.run_due(gate.services) == 1
+    assert gate.rows("SELECT count(*) FROM quarantined") == [(0,)]
+    assert {rule: counts["held"] for rule, counts in _told(gate)} == {"contact": 3, "views": 2}
+    assert "a@b.example" not in repr(gate.rows("SELECT properties FROM profile"))
+
+
+def test_a_released_update_is_never_behind_the_mark(gate):
+    _put_in_force(gate, HOLDING)
+    update = {"$token": gate.token, "$distinct_id": "ada"}
+    assert gate.client.post("/engage", json=[{**update, "$set": {"odd": 1, "email": "a@b.example"}}]).data == b"1"
+    assert gate.client.post("/engage", json=[{**update, "$distinct_id": "bob", "$set": {"email": "b@b.example"}}]).data == b"1"
+    gate.clock[0] += 5 * DAY
+    assert gate.client.post("/engage", json=[{**update, "$distinct_id": "bob", "$set": {"email": "b@b.example"}}]).data == b"1"
+    gate.clock[0] += 6 * DAY
+    # Longer days come into force after the shorter ones moved the mark beyond the update's arrival.
+    _put_in_force(gate, HOLDING.replace("days: 10", "days: 20"))
+    _next_run(gate)
+    with gate.services.database.write() as tx:
+        tx.exec_driver_sql(f"UPDATE retention_mark SET profile_ms = {gate.clock[0] - DAY}")
+    assert _release(gate)["released"] == 1
+    assert "a@b.example" in repr(gate.rows("SELECT properties FROM profile"))
+    gate.clock[0] += 21 * DAY
+    _next_run(gate)
+    assert "a@b.example" not in repr(gate.rows("SELECT properties FROM profile"))

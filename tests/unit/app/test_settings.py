@@ -30,7 +30,7 @@ def test_a_postgresql_url_of_any_spelling_uses_psycopg(scheme):
         ("DATABASE_URL", "mysql://x"),
         ("PORTCULLIS_LOG_LEVEL", "loud"),
         ("PORTCULLIS_EMBEDDED", "maybe"),
-        ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("PORTCULLIS_TRUSTED_PROXIES", "-1"),
     ],
 )

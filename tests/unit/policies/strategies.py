@@ -168,7 +168,13 @@ CONSENT = st.builds(
     Consent,
     st.sampled_from([Consented.OPTED_IN, Consented.OPTED_IN, Consented.OPTED_OUT]),
     st.sampled_from([(), (Signal.GPC,), (Signal.GPC, Signal.DNT)]),
-    st.sampled_from([(), (Purpose("ads", ("Ad *",)), Purpose("measure", ("*",)))]),
+    st.sampled_from(
+        [
+            (),
+            (Purpose("ads", ("Ad *",)), Purpose("measure", ("*",))),
+            (Purpose("ads", ("Ad *",), (Signal.GPC,)), Purpose("measure")),
+        ]
+    ),
 )
 
 

@@ -334,8 +334,8 @@ def test_pseudonyms_join_spellings_by_the_kind_of_value() -> None:
     }
     assert len(phones) == 1
     assert left("hash", "Jane", category="user.name") == left("hash", " ｊａｎｅ", category="user.name")
-    assert left("hash", "aB", category="user.financial.account_number") != left(
-        "hash", "ab", category="user.financial.account_number"
+    assert left("hash", "aB", category="user.financial.bank_account") != left(
+        "hash", "ab", category="user.financial.bank_account"
     )
     assert PSEUDONYM_CODE.fullmatch(left("hash", ""))
 

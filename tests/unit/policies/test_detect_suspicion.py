@@ -6,16 +6,18 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from benchmarks.check import events
 from benchmarks.corpus import corpus
 from policies.detect import PLACEHOLDERS, Scanner
+from policies.detect.suspicion import _ORDINARY
 from policies.model import Detector, DetectorTerms
 from tests.unit.policies.bypass.hostile import work
 
 REGIONS = ("US", "DE", "FR", "NO", "CN", "BR")
 SCANNERS = {region: Scanner({detector: DetectorTerms() for detector in Detector}, region) for region in REGIONS}
+EAGER = Scanner({detector: DetectorTerms(confidence=0.0) for detector in Detector}, "US")
 TEXTS = corpus(seed=11, size=1_500)
 
 EDGES = st.sampled_from(
@@ -44,6 +46,7 @@ def suspected(scanner: Scanner, text: str) -> list[tuple[Detector, int, int]]:
 @settings(max_examples=600, deadline=None)
 @example("\n536904399 ssn", "US")
 @example(".3622.006459.0278", "US")
+@example("5 March 1989 né lea", "US")
 def test_what_exact_detectors_find_is_suspected(text: str, region: str) -> None:
     scanner = SCANNERS[region]
     found = exact(scanner, text)
@@ -138,3 +141,11 @@ def test_a_failure_on_a_name_speaks_for_every_form(monkeypatch: pytest.MonkeyPat
 def test_a_policy_without_detectors_lets_encoded_text_pass() -> None:
     text = "see cXVpbGxmZWF0aGVyIG1hcnJvdw and quill@example.com"
     assert Scanner({}, "US").scrub(text, lambda finding: PLACEHOLDERS[finding.detector]) == text
+
+
+@given(st.from_regex(r"\A[$]?[a-z_]{0,11}([0-9][a-z_]{0,3}){0,4}\Z", alphabet=st.characters(max_codepoint=127)))
+@settings(max_examples=500, deadline=None)
+def test_a_name_that_is_not_even_asked_about_could_hold_nothing(name: str) -> None:
+    assume(len(name) <= 15)
+    assert _ORDINARY.fullmatch(name)
+    assert exact(EAGER, name) == []

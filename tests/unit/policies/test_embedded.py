@@ -31,6 +31,7 @@ WHOLE = '{"user_password": "hunter2", "plan": "pro"}'
         WHOLE.replace('"', "&quot;"),
         '{"log": ' + json.dumps(WHOLE)[:50],
         '{"home": {"street": "hunter2", ',
+        '{,"user_p\\u0061ssword": "hunter2"}',
         '{"home": {"zip": "}", "street": "hunter2", ',
     ],
 )

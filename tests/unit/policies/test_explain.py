@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from policies.geolocate import Whereabouts
 from policies.load import load
 from policies.model import (
     ActionKind,
+    Consent,
     Detector,
     DetectorTerms,
     Drop,
@@ -28,6 +30,7 @@ from policies.model import (
     Keep,
     Mask,
     Policy,
+    Purpose,
     Quarantine,
     Reason,
     Record,
@@ -76,7 +79,11 @@ def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
         events = draw(st.sampled_from([(), ("E*",), ("F",)])) if scopes == (Scope.EVENT,) else ()
         action = draw(st.sampled_from(ACTIONS))
         properties = tuple(draw(st.sets(st.sampled_from(PATTERNS), min_size=1, max_size=2)))
-        written.append(Rule(f"r{number}", properties, "user.name", Sensitivity.INTERNAL, action, scopes, events))
+        purposes = draw(st.sampled_from([(), (), ("ads",), ("ads", "reach")]))
+        purposes = () if action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT) else purposes
+        written.append(
+            Rule(f"r{number}", properties, "user.name", Sensitivity.INTERNAL, action, scopes, events, purposes=purposes)
+        )
     return tuple(written)
 
 
@@ -92,6 +99,10 @@ POLICIES = st.builds(
     unknown_events=st.builds(Unknown, st.sampled_from(Fallback)),
     allowed_events=st.just(("E*",)),
     blocked_events=st.sampled_from([(), (), ("F",)]),
+    consent=st.sampled_from(
+        [Consent(purposes=(Purpose("ads", ("E*",), signals), Purpose("reach"))) for signals in ((), (Signal.GPC,))]
+        + [Consent(purposes=(Purpose("ads", ("G",), (Signal.GPC,)), Purpose("reach", (), (Signal.GPC, Signal.DNT))))]
+    ),
 )
 RECORDS = st.builds(
     Record,
@@ -117,12 +128,17 @@ def shown(path: str) -> str:
     return re.sub(r"(?:\[\])+$", "", re.sub(r"\[\d+\]", "[]", path))
 
 
-@given(POLICIES, RECORDS)
-@settings(max_examples=120, deadline=None)
-def test_the_winner_is_the_rule_of_the_gate_and_no_value_is_told(policy: Policy, record: Record) -> None:
-    gate = compile_policy(policy)
-    (decision,) = gate.check([record], CONTEXT)
-    told = explain(gate, record, CONTEXT)
+@given(
+    POLICIES, RECORDS, st.sampled_from([frozenset(), frozenset({Signal.GPC})]), st.sampled_from([frozenset(), frozenset({"ads"})])
+)
+@settings(max_examples=160, deadline=None)
+def test_the_winner_is_the_rule_of_the_gate_and_no_value_is_told(
+    policy: Policy, record: Record, signals: frozenset[Signal], refused: frozenset[str]
+) -> None:
+    gate, context = compile_policy(policy), replace(CONTEXT, signals=signals)
+    record = msgspec.structs.replace(record, refused_purposes=refused)
+    (decision,) = gate.check([record], context)
+    told = explain(gate, record, context)
     assert (told.verdict, told.remarks) == (decision.verdict, decision.remarks)
     paths: dict[str, list[PathExplained]] = {}
     for each in told.paths:
@@ -136,6 +152,8 @@ def test_the_winner_is_the_rule_of_the_gate_and_no_value_is_told(policy: Policy,
             assert remark.rule.removeprefix("detector.") in {found.detector for each in at for found in each.found}
         elif remark.rule == "unknown_properties":
             assert remark.action in [each.unknown for each in at]
+        elif remark.path and remark.reason in (Reason.GPC_SIGNAL, Reason.PURPOSE_REFUSED):
+            assert (remark.rule, remark.reason) in [(each.winner, each.refused) for each in at]
         elif remark.rule == "consent":
             assert told.consent == remark
         elif not remark.path.startswith("properties"):

@@ -61,11 +61,11 @@ default_region: DE
 unknown_properties: {otherwise: allow, confidential: quarantine, restricted: drop}
 unknown_events: drop
 events: {allow: [A, 404], block: "B*", drop: [{id: f, events: A, where: [{property: x.y, is: [1, b, null]}, {property: z, exists: false}]}]}
-consent: {default: opted_out, signals: [gpc, dnt], purposes: [{id: ads, events: "Ad *"}]}
+consent: {default: opted_out, signals: [gpc, dnt], purposes: [{id: ads, events: "Ad *", signals: gpc}, {id: reach}]}
 detectors: {email: hash, phone: {action: drop, confidence: 0.7, context: [ring], allow: "555*"}}
 rules:
   - {id: a, properties: [x, "y[].z"], scope: [event], events: [A], category: user.name, sensitivity: restricted,
-     action: {hash: {purpose: join, period: month}}, classified: true, why: because}
+     action: {hash: {purpose: join, period: month}}, classified: true, purposes: [ads, reach], why: because}
   - {id: b, properties: z, category: user, sensitivity: public, action: {mask: {keep_first: 1, keep_last: 2}}}
   - {id: c, properties: w, category: user, sensitivity: public, action: {truncate: {length: 4}}}
   - {id: d, properties: v, category: user, sensitivity: public, action: keep, scan: false}

@@ -294,6 +294,78 @@ def test_only_chosen_signals_are_heard(chosen: str) -> None:
         assert (decision.verdict is Verdict.DROPPED) is (signal.value in chosen)
 
 
+SALE = """
+consent: {purposes: [{id: sale, events: ['Ad *'], signals: [gpc]}, {id: reports, events: ['Ad Seen', 'Page *']}]}
+rules:
+  - {id: mail, properties: [email], category: user.contact.email, sensitivity: confidential, action: drop}
+  - {id: click, properties: [gclid, campaign], category: user.device, sensitivity: internal, action: keep, purposes: sale}
+  - {id: reach, properties: [panel], category: user.device, sensitivity: internal, action: hash, purposes: [sale, reports]}
+"""
+GPC = CheckContext(KEY, signals=frozenset({Signal.GPC}))
+
+
+@pytest.mark.parametrize(
+    ("name", "signals", "refused", "verdict", "said"),
+    [
+        ("Ad Clicked", {Signal.GPC}, set(), "dropped", ["gpc_signal"]),
+        ("Ad Clicked", {Signal.DNT}, set(), "pass", []),
+        ("Page Viewed", {Signal.GPC}, set(), "pass", ["gpc_signal"]),
+        ("Page Viewed", BOTH, set(), "pass", ["gpc_signal"]),
+        # One of two purposes is left, until the person refuses that one as well.
+        ("Ad Seen", {Signal.GPC}, set(), "pass", ["gpc_signal"]),
+        ("Ad Seen", {Signal.GPC}, {"reports"}, "dropped", ["gpc_signal"]),
+        ("Ad Seen", {Signal.GPC}, {"sale"}, "pass", ["gpc_signal"]),
+        ("Page Viewed", {Signal.GPC}, {"reports"}, "dropped", ["purpose_refused"]),
+    ],
+)
+def test_a_signal_refuses_the_purposes_that_list_it(name: str, signals: Any, refused: Any, verdict: str, said: list[str]) -> None:
+    context = CheckContext(KEY, signals=frozenset(signals))
+    decision = decide(SALE, {"plan": "pro"}, name, context, refused_purposes=frozenset(refused))
+    assert (decision.verdict, reasons(decision)) == (verdict, said)
+    if verdict == "pass":
+        assert decision.properties == {"plan": "pro"}
+
+
+@pytest.mark.parametrize("refused", [frozenset(), frozenset({"sale"})])
+@pytest.mark.parametrize("scope", list(Scope))
+def test_what_serves_a_refused_purpose_is_removed_at_every_depth_and_in_texts(scope: Scope, refused: frozenset[str]) -> None:
+    sent = {
+        "plan": "pro",
+        "gclid": "g-1",
+        "panel": "p-1",
+        "items": [{"g_clid": "g-2", "a": 1}],
+        "campaign": {"name": "spring", "email": "a@b.example"},
+        "text": '{"gclid": "g-3", "b": 2}',
+        "cut": '{"gclid": "g-4',
+    }
+    name = "$set" if scope is not Scope.EVENT else "Signup"
+    free = decide(SALE, sent, name, scope=scope)
+    assert free.properties is not None
+    assert (free.properties["gclid"], free.properties["cut"]) == ("g-1", sent["cut"])
+    assert free.properties["campaign"] == {"name": "spring"}, "a rule of its own still decides inside"
+    context = CheckContext(KEY) if refused else GPC
+    decision = decide(SALE, sent, name, context, scope=scope, refused_purposes=refused)
+    assert decision.properties is not None
+    assert {key: value for key, value in decision.properties.items() if key != "panel"} == {
+        "plan": "pro",
+        "items": [{"a": 1}],
+        "text": '{"b":2}',
+    }
+    assert decision.properties["panel"] == free.properties["panel"], "one of its purposes is left"
+    assert "g-" not in repr(dict(decision.properties))
+    why = "purpose_refused" if refused else "gpc_signal"
+    assert {each.path: each.reason for each in decision.remarks if each.rule == "click"} == dict.fromkeys(
+        ("properties.gclid", "properties.items[0].g_clid", "properties.campaign", "properties.text.gclid", "properties.cut"), why
+    )
+
+
+def test_a_held_property_whose_purpose_is_refused_holds_nothing() -> None:
+    text = SALE.replace("action: keep", "action: quarantine")
+    assert decide(text, {"gclid": "g-1"}, "Signup").verdict is Verdict.QUARANTINED
+    assert decide(text, {"gclid": "g-1"}, "Signup", GPC).verdict is Verdict.CHANGED
+    assert decide(text, {"cut": '{"gclid": "g-4'}, "Signup", GPC).verdict is Verdict.CHANGED
+
+
 # --- places -----------------------------------------------------------------------------------------------------------
 
 EXPLICIT = {

@@ -46,6 +46,19 @@ TABLE = [
     ("keeps-restricted", RULES + rule("a", "user_ssn", "keep"), 3, False, RULES + rule("a", "assn", "keep")),
     ("keeps-restricted", RULES + rule("a", "card_number", "keep", ", scan: false"), 3, True, RULES + rule("a", "card_number")),
     ("keeps-restricted", RULES + rule("a", "x", "keep").replace("internal", "restricted"), 3, False, RULES + rule("a", "x", "keep")),
+    # A wild pattern is also matched with `_` between its words; one form alone covers only itself.
+    ("never-matches", RULES + rule("a", '"*userEmail*"') + rule("b", '"*user_email*"', "keep"), 4, True,
+     RULES + rule("a", '"*user_email*"') + rule("b", '"*userEmail*"', "keep")),
+    # Special categories, by name or by category: the ground must be written down, and then it is a warning.
+    *(
+        ("keeps-restricted", RULES + rule("a", name, "keep"), 3, True, RULES + rule("a", name))
+        for name in ("diagnosis", "user_ethnicity", "trade_union_membership", "politicalParty", "fingerprint", "'*_religion'")
+    ),
+    ("keeps-restricted", RULES + rule("a", "diagnosis", "keep", ", why: Article 9(2)(j)"), 3, False, RULES + rule("a", "trace", "keep")),
+    ("keeps-restricted", RULES + rule("a", "x", "keep", category="user.health_and_medical.genetic"), 3, True,
+     RULES + rule("a", "x", "drop", category="user.health_and_medical.genetic")),
+    ("keeps-restricted", RULES + rule("a", "x", "keep", ", why: consent", category="user.biometric.voice"), 3, False,
+     RULES + rule("a", "x", "keep", category="user.behavior")),
     ("hashes-restricted", RULES + rule("a", "x", "hash").replace("internal", "restricted"), 3, False,
      RULES + rule("a", "x", "{hash: {period: day}}").replace("internal", "restricted")),
     ("shared-purpose", RULES + rule("a", "x", HASH) + rule("b", "y", HASH, category="user.contact.email"), 4, False,
@@ -72,6 +85,10 @@ TABLE = [
      "events: {drop: [{id: f, where: [{property: x, is: 1}]},\n  {id: g, where: [{property: x, is: 2}, {property: y, is: 1}]}]}\n"),
     ("purpose-without-events", "unknown_events: drop\nevents: {allow: [A]}\nconsent: {purposes: [{id: ads, events: [B]}]}\n", 4, False,
      "unknown_events: drop\nevents: {allow: [A]}\nconsent: {purposes: [{id: ads, events: ['*']}]}\n"),
+    ("purpose-without-events", "consent: {purposes: [{id: ads}]}\n", 2, False, "consent: {purposes: [{id: ads}]}\n" + RULES
+     + rule("a", "x", "hash", ", purposes: ads")),
+    ("signal-never-heard", "consent: {signals: [gpc], purposes: [{id: ads, events: A, signals: [gpc]}]}\n", 2, False,
+     "consent: {signals: [dnt], purposes: [{id: ads, events: A, signals: [gpc]}]}\n"),
     ("retention-without-rule", "retention: [{id: r, category: user.social, days: 3}]\n", 2, False,
      "retention: [{id: r, category: user.contact, days: 3}]\n"),
     ("no-cases", RULES + rule("a", "x"), 1, False, RULES + rule("a", "x", "keep")),
@@ -139,7 +156,7 @@ def test_what_lint_calls_dead_decides_nothing() -> None:
     for scope in Scope:
         for path in ("email", "user.mail", "x.email"):
             assert [each.rule.id for each in classifier.candidates(path, scope)] == ["a", "b"] or path == "x.email"
-            entry = classifier.governing(path, path, classifier.root(scope, 0))
+            entry = classifier.place(classifier.root(scope, 0), path).governing
             assert entry is not None
             assert entry.rule.id == "a"
 

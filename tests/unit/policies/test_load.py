@@ -173,6 +173,7 @@ MISSPELT = [
     ("cases: [{name: a, event: b, propertis: {}, expect: {verdict: pass}}]", "properties"),
     ("cases: [{name: a, event: b, properties: {}, state: optd_out, expect: {verdict: pass}}]", "opted_out"),
     ("cases: [{name: a, event: b, properties: {}, signals: [gcp], expect: {verdict: pass}}]", "gpc"),
+    ("consent: {purposes: [{id: a, events: x, signals: [gcp]}]}", "gpc"),
 ]
 
 
@@ -187,3 +188,15 @@ def test_mistakes_in_every_part_are_told_at_once() -> None:
         text for text, _ in (MISSPELT[0], MISSPELT[2], MISSPELT[5], MISSPELT[14], MISSPELT[15], MISSPELT[17])
     )
     assert {each.line for each in problems(text)} >= {2, 3, 4, 5, 6, 8}
+
+
+def test_a_rule_names_purposes_that_there_are() -> None:
+    text = "policy: a\nconsent: {purposes: [{id: sale, signals: gpc}]}\nrules:\n  - {id: a, properties: [x], category: user, "
+    text += "sensitivity: internal, action: keep, purposes: [sal]}"
+    (problem,) = problems(text)
+    assert (problem.path, problem.hint) == ("rules[0].purposes[0]", "did you mean `sale`?")
+    (problem,) = problems(text.replace("consent: {purposes: [{id: sale, signals: gpc}]}\n", ""))
+    assert problem.hint == "list it under `consent.purposes`"
+    (problem,) = problems(text.replace("[sal]", "sale").replace("keep", "drop"))
+    assert (problem.path, problem.hint) == ("rules[0].purposes", "remove `purposes`")
+    assert load(text.replace("[sal]", "sale")).rules[0].purposes == ("sale",)

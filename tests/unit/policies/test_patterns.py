@@ -19,15 +19,13 @@ PATHS = [*NAMES[:14], *(f"{one}.{two}" for one in NAMES[:6] for two in NAMES[:14
 
 def names_it(pattern: str, path: str) -> bool:
     rule = Rule("r", (pattern,), "user", Sensitivity.PUBLIC, Drop())
-    return bool(
-        Classifier([(rule, Reason.CLASSIFIED)], lambda _: False, Part.SCANNED, lambda _: False).candidates(path, Scope.EVENT)
-    )
+    return bool(Classifier([(rule, Reason.CLASSIFIED)], lambda _: False, Part.SCANNED, ()).candidates(path, Scope.EVENT))
 
 
 def named(pattern: str) -> set[str]:
     """The paths that a rule of this pattern is about, says the classifier."""
     rule = Rule("r", (pattern,), "user", Sensitivity.PUBLIC, Drop())
-    classifier = Classifier([(rule, Reason.CLASSIFIED)], lambda _: False, Part.SCANNED, lambda _: False)
+    classifier = Classifier([(rule, Reason.CLASSIFIED)], lambda _: False, Part.SCANNED, ())
     return {path for path in PATHS if classifier.candidates(path, Scope.EVENT)}
 
 

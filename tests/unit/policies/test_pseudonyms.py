@@ -17,7 +17,7 @@ from tests.unit.policies.conftest import Check
 
 FIRST, SECOND, THIRD = (PseudonymKey(n, bytes(range(n, n + 32))) for n in (1, 2, 3))
 TEXTS = st.text(max_size=80)
-CATEGORIES = st.sampled_from(["user.contact.email", "user.contact.phone_number", "user.financial.account_number", "user.name"])
+CATEGORIES = st.sampled_from(["user.contact.email", "user.contact.phone_number", "user.financial.bank_account", "user.name"])
 HASH = "rules: [{id: r, properties: [email], category: user.contact.email, sensitivity: internal, action: hash}]"
 
 
@@ -46,7 +46,7 @@ def test_spellings_of_one_value_have_one_form() -> None:
         "user.name": ["STRASSE", "stra\u00dfe", "Stra\u00dfe "],
     }.items():
         assert len({canonical(category, text, "US") for text in spellings}) == 1, category
-    assert canonical("user.financial.account_number", "aB1", "US") != canonical("user.financial.account_number", "Ab1", "US")
+    assert canonical("user.financial.bank_account", "aB1", "US") != canonical("user.financial.bank_account", "Ab1", "US")
 
 
 # --- periods ----------------------------------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ REFUSED = [
     ("limit", "1e3"),
     ("limit", "9" * 5000),
     ("time_in_ms", BAD),
-    ("where", f'properties["{BAD}"]'),
+    ("where", f'properties["{BAD}"] =='),
+    ("where", "1"),
 ]
 
 
@@ -129,7 +130,7 @@ def test_a_refused_query_names_the_parameter_and_not_its_value(name: str, value:
     assert value not in f"{caught.value.message} {caught.value.remedy}"
 
 
-@pytest.mark.parametrize("name", ["where", "selector", "behaviors", "filter_by_cohort", "data_group_id"])
+@pytest.mark.parametrize("name", ["behaviors"])
 def test_a_selection_by_expression_is_refused_by_name_and_ignored_when_empty(name: str) -> None:
     with pytest.raises(Unsupported) as caught:
         engage_params({name: BAD})

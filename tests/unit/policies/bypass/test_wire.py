@@ -95,6 +95,16 @@ def test_events_in_a_form(what: str) -> None:
     assert_hidden(through("track", b"data=" + code, "application/x-www-form-urlencoded"))
 
 
+@pytest.mark.parametrize("padding", [" ", "\u200b", "\u0301", "_", "-", ".", "\x01", "\u2800", "\u00ad", " _", "\u200b "])
+@pytest.mark.parametrize("name", ["{0}password", "{0}password{0}", "a {0} user_password{0}"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_name_padded_beyond_where_the_wire_cuts(padding: str, name: str, deep: bool) -> None:
+    member = json.dumps({name.format(padding * 300): SECRET})
+    decisions = through("import", event(f'"a":{member}' if deep else member[1:-1]))
+    assert len(decisions) == 1
+    assert_hidden(decisions)
+
+
 @pytest.mark.parametrize("operation", ["$set", "$set_once", "$append", "$union", "$remove", "$add"])
 @pytest.mark.parametrize(
     "value", [f'"{ADDRESS}"', f'["{ADDRESS}"]', f'{{"a":"{ADDRESS}"}}', "4929381332664295", f'{{"password":"{SECRET}"}}']

@@ -1,0 +1,1 @@
+"""What a principal may see, decided in one place."""
