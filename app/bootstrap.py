@@ -47,6 +47,7 @@ from app.subjects.choices import Choices
 from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
 from app.subjects.service import Subjects
+from app.upstream.service import Upstreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Services:
     feed: ActivityFeed
     subjects: Subjects
     choices: Choices
+    upstreams: Upstreams
     previews: Previews
     identity: Identity
     metrics: Metrics
@@ -119,12 +121,9 @@ def bootstrap(
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    queue = RequestQueue(database, clock, settings.job_lease * 1_000)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=())
-    lane = Lane(places=max(1, settings.threads // 2))
-    access = Access(master_key, keyring, audit, clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -132,7 +131,7 @@ def bootstrap(
         keyring=keyring,
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
-        access=access,
+        access=Access(master_key, keyring, audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
@@ -142,21 +141,29 @@ def bootstrap(
         digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
-        queue=queue,
+        queue=RequestQueue(database, clock, settings.job_lease * 1_000),
         quarantine=quarantine,
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=lane),
+        ingest=Ingest(
+            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
+        ),
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        upstreams=Upstreams(database, keyring, audit, clock),
         choices=Choices(database, keyring, rulebook, audit, clock),
         previews=Previews(database, keyring, stores, audit, clock),
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _lane(settings: Settings) -> Lane:
+    # Half of the threads stay free for single events, however much is imported in bulk.
+    return Lane(places=max(1, settings.threads // 2))

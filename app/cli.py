@@ -17,6 +17,7 @@ from app.bootstrap import bootstrap
 from app.cli_keys import keys
 from app.cli_lexicon import lexicon
 from app.cli_policy import policy
+from app.cli_upstream import upstream
 from app.database import Database, migrate
 from app.embedded import plan_queue
 from app.errors import PortcullisError, Unavailable
@@ -24,6 +25,7 @@ from app.keys.master import load_master_key
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
+from app.upstream.service import Account
 from policies import library
 
 _ACTOR = "cli"
@@ -223,7 +225,8 @@ def project() -> None:
     show_default=True,
     help="A policy that ships.",
 )
-@click.option("--region", default="default", show_default=True, help="Where the project's data lives.")
+@click.option("--region", default="default", show_default=True, help="Where the project's data lives, for good.")
+@click.option("--token", help="The token that its senders use already, if this stands before another collector.")
 @click.option(
     "--identity",
     type=click.Choice([mode.value for mode in IdentityMode]),
@@ -232,14 +235,17 @@ def project() -> None:
     help="How ids become people: docs/identity.md.",
 )
 @click.pass_obj
-def project_create(settings: Settings, name: str, policy: str, region: str, identity: str) -> None:
+def project_create(settings: Settings, name: str, policy: str, region: str, token: str | None, identity: str) -> None:
     """Create a project with a shipped policy in force. Prints its id and token."""
-    services = bootstrap(settings)
+    services, mode = bootstrap(settings), IdentityMode(identity)
     with services.database.write() as tx:
-        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, identity=IdentityMode(identity))
+        made = services.access.create_project(tx, name, actor=_ACTOR, region=region, identity=mode, token=token)
         version = services.rulebook.add(tx, made.id, library.text(policy), author=_ACTOR)
         services.rulebook.activate(tx, made.id, version.version, actor=_ACTOR)
     click.echo(f"project_id={made.id}\nproject_token={made.token}")
+    if settings.upstream:
+        services.upstreams.choose(made.id, settings.upstream, Account(made.token), settings.upstream_region, actor=_ACTOR)
+        click.echo("forwards to UPSTREAM_MIXPANEL; see `portcullis upstream status`")
 
 
 @project.command(name="list")
@@ -305,6 +311,7 @@ cli.add_command(lexicon)
 
 
 cli.add_command(keys)
+cli.add_command(upstream)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)

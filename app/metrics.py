@@ -20,6 +20,7 @@ from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
 from app.subjects.tables import subject_request
+from app.upstream.tables import outgoing, upstream
 
 _NAMED_PROJECTS = 50
 
@@ -107,6 +108,13 @@ class _FromSql(Collector):
         swept = GaugeMetricFamily(
             "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
         )
+        parcels = GaugeMetricFamily(
+            "portcullis_upstream_parcels",
+            "What a collector has not taken: waiting, or parked for an operator.",
+            labels=("state",),
+        )
+        oldest = GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest.")
+        forwarded = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
         lexicon = GaugeMetricFamily(
             "portcullis_lexicon",
@@ -131,6 +139,7 @@ class _FromSql(Collector):
                     removed.add_metric((what,), int(n or 0))
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
+                _count_parcels(tx, parcels, oldest, forwarded)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 for what, condition in _LEXICON.items():
@@ -138,6 +147,7 @@ class _FromSql(Collector):
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings, lexicon)
+        yield from (parcels, oldest, forwarded)
 
 
 _LEXICON = {
@@ -146,6 +156,17 @@ _LEXICON = {
     # One attempt is under way; more mean that none arrived.
     "digests_failing": lexicon_project.c.digest_attempts > 1,
 }
+
+
+def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetricFamily, forwarded: CounterMetricFamily) -> None:
+    kept = outgoing.c.parked.is_not(None)
+    rows = tx.execute(sa.select(kept, sa.func.count(), sa.func.min(outgoing.c.queued_ms)).group_by(kept)).all()
+    found = {bool(parked): (n, since) for parked, n, since in rows}
+    waiting, since = found.get(False, (0, 0))
+    parcels.add_metric(("waiting",), waiting)
+    parcels.add_metric(("parked",), found.get(True, (0, 0))[0])
+    oldest.add_metric((), since / 1000)
+    forwarded.add_metric((), int(tx.execute(sa.select(sa.func.sum(upstream.c.delivered))).scalar() or 0))
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

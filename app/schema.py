@@ -15,7 +15,11 @@ from app.quarantine import tables as _quarantine
 from app.query import tables as _query
 from app.rulebook import tables as _rulebook
 from app.subjects import tables as _subjects
+from app.upstream import tables as _upstream
 
 __all__ = ["metadata"]
 
-MODULES = (_access, _audit, _events, _identity, _ingest, _keys, _lexicon, _observe, _quarantine, _query, _rulebook, _subjects)
+MODULES = (
+    *(_access, _audit, _events, _identity, _ingest, _keys, _lexicon, _observe, _quarantine, _query, _rulebook, _subjects),
+    _upstream,
+)

@@ -31,6 +31,7 @@ class Settings:
     `expected_days` is how long a finding that an officer calls expected stays quiet.
     `digest_hosts` are the hosts that webhooks of digests may go to; `smtp_url` is `smtp://` or `smtps://`, None sends no mail.
     `tls_certificate` and `tls_key` are PEM files; with them the web process speaks https, without them http.
+    `upstream` is the collector that new projects forward to, None for none; `upstream_region` where that keeps data.
     """
 
     data_dir: Path
@@ -51,6 +52,8 @@ class Settings:
     geoip_db: Path | None
     trusted_proxies: TrustedProxies
     quarantine_days: int
+    upstream: str | None
+    upstream_region: str | None
     expected_days: int
     digest_hosts: frozenset[str]
     smtp_url: str | None = field(repr=False)
@@ -86,6 +89,8 @@ class Settings:
             trusted_proxies=_proxies(env, "PORTCULLIS_TRUSTED_PROXIES"),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
+            upstream=env.get("UPSTREAM_MIXPANEL") or None,
+            upstream_region=env.get("UPSTREAM_REGION") or None,
             expected_days=_integer(env, "PORTCULLIS_EXPECTED_DAYS", 90, 1, 3_650),
             digest_hosts=frozenset(
                 each.strip().lower() for each in env.get("PORTCULLIS_DIGEST_HOSTS", "").split(",") if each.strip()

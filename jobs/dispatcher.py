@@ -18,11 +18,13 @@ from app.doorbell import RUN_SIMULATION
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
-from jobs import cleanup, digest, retention, runtime, simulate, steps
+from app.upstream.speaking import Speaker
+from jobs import cleanup, digest, forward, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
 _SWEEP_EVERY_S = 60.0
+_FORWARD_EVERY_S = 1.0
 # Half a minute and five: what starts to carry personal data must be known within five minutes.
 _LOOK_EVERY = 60
 _LOOK_LONG_EVERY = 600
@@ -53,10 +55,11 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
-    """Rounds until `stop` is set. Retention and digests have threads of their own: they may take long, and ring for nobody."""
+    """Rounds until `stop` is set. What may take long and rings for nobody has a thread of its own."""
     aside = [
         threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True),
         threading.Thread(target=_tell, args=(services, stop), name="digest", daemon=True),
+        threading.Thread(target=_forward, args=(services, stop), name="forward", daemon=True),
     ]
     for each in aside:
         each.start()
@@ -80,6 +83,14 @@ def _sweep(services: Services, stop: threading.Event) -> None:
         with _logged("retention"):
             retention.run_due(services, stop.is_set)
         stop.wait(_SWEEP_EVERY_S)
+
+
+def _forward(services: Services, stop: threading.Event) -> None:
+    speaker = Speaker()
+    while not stop.is_set():
+        with _logged("forward"):
+            forward.run_due(services, stop.is_set, speaker)
+        stop.wait(_FORWARD_EVERY_S)
 
 
 def _tell(services: Services, stop: threading.Event) -> None:

@@ -7,6 +7,7 @@ that entropy a slow hash adds nothing (OWASP ASVS 5.0, 6.5.2), and at ingest rat
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,10 +22,11 @@ from app.access.roles import PERMISSIONS, Permission, Role
 from app.access.tables import principal, project
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
-from app.errors import Conflict, NotAuthenticated, NotFound
+from app.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from app.keys.master import MasterKey
 from app.keys.service import Keyring
 
+_TOKEN = re.compile(r"[0-9A-Za-z]{16,64}")
 _FIRST_PROJECT_ID = 1_000_001
 # Asked for every request, so it is built once.
 _BY_SECRET = (
@@ -144,15 +146,21 @@ class Access:
         actor: str,
         region: str = "default",
         identity: IdentityMode = IdentityMode.SIMPLIFIED,
+        token: str | None = None,
     ) -> Project:
-        """A new project with its own keys and token. Raises `Conflict` when the name is taken."""
+        """A new project with its own keys, and a token of its own or the one that its senders use already.
+
+        Raises `Conflict` when the name or the token is taken, `InvalidInput` for text that is no token.
+        """
+        if token is not None:
+            _refuse_token(tx, token)
         if tx.execute(sa.select(project.c.id).where(project.c.name == name)).first():
             raise Conflict("a project of this name exists", field="name", remedy="choose another name")
         newest = tx.execute(sa.select(sa.func.max(project.c.id))).scalar()
         made = Project(
             id=_FIRST_PROJECT_ID if newest is None else int(newest) + 1,
             name=name,
-            token=secrets.token_hex(16),
+            token=token or secrets.token_hex(16),
             active_policy=None,
             store_url=None,
             region=region,
@@ -221,6 +229,15 @@ def all_projects(tx: Connection) -> list[Project]:
 
 def _project(row: Any) -> Project:
     return Project(row.id, row.name, row.token, row.active_policy, row.store_url, row.region, IdentityMode(row.identity))
+
+
+def _refuse_token(tx: Connection, token: str) -> None:
+    if not _TOKEN.fullmatch(token):
+        raise InvalidInput(
+            "a project token is 16 to 64 letters and digits", field="token", remedy="copy it from the SDK's set-up"
+        )
+    if tx.execute(sa.select(project.c.id).where(project.c.token == token)).first():
+        raise Conflict("a project has this token", field="token", remedy="see `portcullis project list`")
 
 
 def _nobody() -> NotAuthenticated:

@@ -80,6 +80,10 @@ class AuditAction(StrEnum):
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
     TOKENS_REVEALED = "tokens.revealed"
+    UPSTREAM_CHOSEN = "upstream.chosen"
+    UPSTREAM_STOPPED = "upstream.stopped"
+    UPSTREAM_DELIVERED = "upstream.delivered"
+    UPSTREAM_RETRIED = "upstream.retried"
 
 
 @dataclass(frozen=True, slots=True)

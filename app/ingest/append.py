@@ -31,6 +31,7 @@ from app.observe.counting import Counting
 from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
+from app.upstream import outbox
 from policies.context import CheckContext
 from policies.gate import Gate
 from policies.model import Verdict
@@ -80,6 +81,7 @@ def append_events(
         else:
             rows.append(row)
     store.append(tx, project_id, rows)
+    outbox.post_events(tx, project_id, rows, now_ms)
     if rows and policy.written.retention:
         retention.note_late(tx, project_id, min(row.time_ms for row in rows), now_ms)
     quarantine.hold(tx, keys, held)

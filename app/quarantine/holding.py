@@ -19,7 +19,7 @@ from app.identity.register import Revealed
 from app.keys.sealing import seal, unseal
 from app.keys.service import ProjectKeys
 from app.quarantine.tables import quarantined
-from policies.model import ActionKind, Remark, Scope
+from policies.model import ActionKind, Decision, Remark, Scope
 
 _NOBODY = 0
 _ROWS_AT_ONCE = 200
@@ -184,6 +184,19 @@ def held_of(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> Iterato
     """What is held of these people, oldest first."""
     mine = sa.and_(quarantined.c.project_id == keys.project_id, quarantined.c.uid.in_(list(uids)))
     yield from opened(tx, keys, sa.select(quarantined).where(mine).order_by(quarantined.c.received_ms, quarantined.c.id))
+
+
+def event_row(held: Held, decision: Decision, version: int) -> EventRow:
+    """A held event as it is stored once policy `version` lets it pass."""
+    return EventRow(
+        time_ms=held.time_ms,
+        dedup=held.dedup,
+        uid=held.uid,
+        name=decision.name or "",
+        properties=msgspec.json.encode(decision.properties).decode(),
+        policy_version=version,
+        received_ms=held.received_ms,
+    )
 
 
 def remove(tx: Connection, project_id: int, ids: Collection[str]) -> int:

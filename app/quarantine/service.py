@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -25,7 +24,6 @@ from app.database import Database
 from app.errors import NotFound
 from app.events import retention
 from app.events.placement import EventStores
-from app.events.port import EventRow
 from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
@@ -35,6 +33,7 @@ from app.quarantine.holding import Arrival, Held
 from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
+from app.upstream import outbox
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 from policies.retention import expiries
 
@@ -282,7 +281,9 @@ class Quarantine:
         """Store what passed: events as they happened, updates as they arrived. Returns what is stored now."""
         store = self._stores.of(by.project.store_url)
         events = [each for each in passed if each[0].scope is Scope.EVENT]
-        store.append(tx, by.project.id, [_row(*each, policy.version) for each in events])
+        rows = [holding.event_row(*each, policy.version) for each in events]
+        store.append(tx, by.project.id, rows)
+        outbox.post_events(tx, by.project.id, rows, self._clock())
         if events and policy.written.retention:
             retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in events), self._clock())
         changes = [
@@ -360,18 +361,6 @@ def _state(held: Held, named: Sequence[Row], people: Mapping[int, Row]) -> Subje
     state = register.gravest(each.state for each in named)
     consented = held.uid in people and people[held.uid].state is SubjectState.OPTED_IN
     return SubjectState.ACTIVE if state is SubjectState.OPTED_IN and not consented else state
-
-
-def _row(held: Held, decision: Decision, version: int) -> EventRow:
-    return EventRow(
-        time_ms=held.time_ms,
-        dedup=held.dedup,
-        uid=held.uid,
-        name=decision.name or "",
-        properties=msgspec.json.encode(decision.properties).decode(),
-        policy_version=version,
-        received_ms=held.received_ms,
-    )
 
 
 def _younger(now_ms: int) -> list[sa.ColumnElement[Any]]:

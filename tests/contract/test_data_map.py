@@ -100,7 +100,8 @@ def _fill(home: Installation, tenant: Tenant, uid: int) -> None:
             mine = sa.and_(place.table.c.project_id == tenant.id, place.subject == uid)
             if tx.execute(sa.select(sa.func.count()).select_from(place.table).where(mine)).scalar_one():
                 continue
-            values = {each.name: _some(each, tenant, uid, tx) for each in place.table.columns if not each.nullable}
+            wanted = [each for each in place.table.columns if not each.nullable and each.autoincrement is not True]
+            values = {each.name: _some(each, tenant, uid, tx) for each in wanted}
             tx.execute(sa.insert(place.table).values({**values, place.subject.name: uid}))
 
 
