@@ -290,9 +290,7 @@ class Classifier:
             # The walk removes it.
             return "", "", None, Part.TOUCHED, True, False, Role.PLAIN
         role = _ROLES.get(key, Role.PLAIN) if parent.root else Role.PLAIN
-        path, words = folded_name(key), worded_name(key)
-        if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
-            path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
+        path, words = _spelled(key)
         if not parent.root:
             path, words = f"{parent.path}.{path}", f"{parent.words}.{words}"
         governing, telling = self._governing(path, words, parent) if role is Role.PLAIN else (None, False)
@@ -317,6 +315,19 @@ class Classifier:
         event: what ``governing`` chooses from. ``words`` as there; the path itself when left out."""
         return tuple(self._rules[index] for index in self._patterns[scope].candidates(path, words or path)[0])
 
+    def changes(self, name: str) -> bool:
+        """Whether some rule, of whatever scope and event, may change a property of this name at the top."""
+        if len(name) > MAX_NAME:
+            return True
+        path, words = _spelled(name)
+        for scope in Scope:
+            for entry in self.candidates(path, scope, words):
+                if entry.rule.action.kind is not ActionKind.KEEP:
+                    return True
+                if entry.events is None:
+                    break
+        return False
+
     def _governing(self, path: str, words: str, parent: Place) -> tuple[Governing | None, bool]:
         """Precedence: the first rule, in the order standing rules then written rules, that names this path in this scope
         and event; failing that, the rule that governs the container. And whether the path is telling."""
@@ -329,6 +340,14 @@ class Classifier:
 
 
 _PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER, Role.INSERT_ID: Part.INSERT_ID}
+
+
+def _spelled(key: str) -> tuple[str, str]:
+    """A name in the two forms in which it is compared."""
+    path, words = folded_name(key), worded_name(key)
+    if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
+        path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
+    return path, words
 
 
 def _tail(path: str) -> str:
