@@ -54,6 +54,10 @@ _MAX_NAMES_KEPT = 32
 _MAX_NAME_SETS = 4_096
 _MAX_PATH = 512
 
+# A wildcard that begins or ends inside a word; a word that stands whole in a pattern, with a sign after it.
+_LOOSE = re.compile(r"[^_.*][*?]|[*?][^_.*]")
+_WHOLE = re.compile(r"(?:^|[_.])[^_.*?]+_")
+
 
 class Role(IntEnum):
     """Why a top-level property is outside the rules, or PLAIN when it is not. A number, because it is looked up."""
@@ -140,17 +144,20 @@ class _PathPatterns:
     """The patterns of all rules of one scope: exact endings by dictionary, globs by one automaton, which also says
     whether a name is a telling one."""
 
-    __slots__ = ("_exact", "_globs", "_longest", "_owners")
+    __slots__ = ("_exact", "_globs", "_longest", "_of_words", "_owners")
 
     def __init__(self, rules: Sequence[Governing], telling: Sequence[str]) -> None:
         self._exact: dict[str, list[int]] = {}
         self._owners: list[int] = []
+        self._of_words: set[int] = set()
         globs: list[str] = []
         for entry in rules:
             for written in entry.rule.properties:
                 name = written.replace("[]", "")
                 if "*" in name or "?" in name:
                     for pattern in sorted({folded_name(name), worded_name(name)}):
+                        if _WHOLE.search(pattern) or not _LOOSE.search(pattern):
+                            self._of_words.add(len(globs))
                         globs.append(rf"(?:^|\.){_regex(pattern, '[^.]*')}$")
                         self._owners.append(entry.index)
                 else:
@@ -167,20 +174,32 @@ class _PathPatterns:
         if matched:
             globs = [i for i in matched if i < count]
             telling = len(globs) < len(matched)
+        spoken: Sequence[int] = ()
         if words != path:
-            globs = (*globs, *(i for i in self._globs.matches(words) if i < count))
+            spoken = [i for i in self._globs.matches(words) if i < count]
+        exact = self._exact_ones(path)
+        if not (globs or spoken):
+            return exact, telling
+        written = {*exact, *(self._owners[i] for i in globs)}
+        spelled = {self._owners[i] for i in spoken} - written
+        if exact or not self._of_words.isdisjoint(globs):
+            # A name that a rule says word for word is that name: capitals in odd places set no words apart in it.
+            return [*sorted(written), *sorted(spelled)], telling
+        return sorted(written | spelled), telling
+
+    def _exact_ones(self, path: str) -> Sequence[int]:
+        """The indices of the rules with a pattern without wildcards that is the end of the path."""
         if "." not in path:
-            # Nearly every property: one name, at most one exact pattern, and seldom a glob.
-            exact = self._exact.get(joined_name(path), ())
-            return (sorted({*exact, *(self._owners[i] for i in globs)}) if globs else exact), telling
-        found = {self._owners[i] for i in globs}
+            # Nearly every property: one name, at most one pattern.
+            return self._exact.get(joined_name(path), ())
+        found: set[int] = set()
         # Only endings as long as the longest pattern: a name made of a million dots must not cost a million
         # look-ups.
         ending = ""
         for segment in map(joined_name, reversed(path.rsplit(".", self._longest)[-self._longest :] if self._longest else ())):
             ending = f"{segment}.{ending}" if ending else segment
             found.update(self._exact.get(ending, ()))
-        return sorted(found), telling
+        return sorted(found)
 
 
 class Classifier:
@@ -271,9 +290,7 @@ class Classifier:
             # The walk removes it.
             return "", "", None, Part.TOUCHED, True, False, Role.PLAIN
         role = _ROLES.get(key, Role.PLAIN) if parent.root else Role.PLAIN
-        path, words = folded_name(key), worded_name(key)
-        if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
-            path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
+        path, words = _spelled(key)
         if not parent.root:
             path, words = f"{parent.path}.{path}", f"{parent.words}.{words}"
         governing, telling = self._governing(path, words, parent) if role is Role.PLAIN else (None, False)
@@ -298,6 +315,19 @@ class Classifier:
         event: what ``governing`` chooses from. ``words`` as there; the path itself when left out."""
         return tuple(self._rules[index] for index in self._patterns[scope].candidates(path, words or path)[0])
 
+    def changes(self, name: str) -> bool:
+        """Whether some rule, of whatever scope and event, may change a property of this name at the top."""
+        if len(name) > MAX_NAME:
+            return True
+        path, words = _spelled(name)
+        for scope in Scope:
+            for entry in self.candidates(path, scope, words):
+                if entry.rule.action.kind is not ActionKind.KEEP:
+                    return True
+                if entry.events is None:
+                    break
+        return False
+
     def _governing(self, path: str, words: str, parent: Place) -> tuple[Governing | None, bool]:
         """Precedence: the first rule, in the order standing rules then written rules, that names this path in this scope
         and event; failing that, the rule that governs the container. And whether the path is telling."""
@@ -310,6 +340,14 @@ class Classifier:
 
 
 _PART_OF_ROLE = {Role.CLOCK: Part.CLOCK, Role.IDENTIFIER: Part.IDENTIFIER, Role.INSERT_ID: Part.INSERT_ID}
+
+
+def _spelled(key: str) -> tuple[str, str]:
+    """A name in the two forms in which it is compared."""
+    path, words = folded_name(key), worded_name(key)
+    if "[" in key or len(key) >= _PSEUDONYM_LENGTH:
+        path, words = _PLACEHOLDER.sub("", path), _PLACEHOLDER.sub("", words)
+    return path, words
 
 
 def _tail(path: str) -> str:

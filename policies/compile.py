@@ -16,6 +16,7 @@ from policies.filters import CompiledFilter
 from policies.gate import EventTerms, Gate
 from policies.geolocate import standing_rules
 from policies.model import Detector, DetectorTerms, Fallback, Policy, Reason
+from policies.queries import Queries
 from policies.terms import Terms
 
 
@@ -27,8 +28,9 @@ def compile_policy(policy: Policy) -> Gate:
         raise PolicyInvalid(problems)
     detectors = dict(policy.detectors)
     scanner = Scanner(detectors, policy.default_region)
-    consent = ConsentTerms(policy.consent)
-    terms = Terms(classifier(policy, scanner), scanner, detectors, policy.unknown_properties, policy.default_region, consent)
+    known, consent = classifier(policy, scanner), ConsentTerms(policy.consent)
+    queries = Queries(known)
+    terms = Terms(known, scanner, detectors, policy.unknown_properties, policy.default_region, consent, queries)
     events = EventTerms(
         EventPatterns(policy.allowed_events),
         EventPatterns(policy.blocked_events),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate, chain
 from typing import Any
 
 import msgspec
@@ -243,12 +244,15 @@ class _NotingWalk(Walk):
         named: Mapping[Scope, tuple[Governing, ...]] = {
             scope: self._terms.classifier.candidates(place.path, scope, place.words) for scope in Scope
         }
-        here = {entry.index for entry in named[place.scope]}
-        every = {entry.index: entry for entries in named.values() for entry in entries}
+        here = [entry.index for entry in named[place.scope]]
+        # The order of the gate, which for a name in odd capitals is not that of the policy.
+        rank = dict(zip(here, accumulate(here, max), strict=True))
+        every = {entry.index: entry for entry in chain(named[place.scope], *named.values())}
         first: Governing | None = None
         considered = []
-        for index, entry in sorted(every.items()):
-            outcome, by = _outcome(entry, first, place, index in here)
+        for index in sorted(every, key=lambda index: rank.get(index, index)):
+            entry = every[index]
+            outcome, by = _outcome(entry, first, place, index in rank)
             first = entry if outcome in DECIDES else first
             considered.append(Considered(entry.rule.id, outcome, entry.rule.action.kind, by, entry.rule.why))
         if first is None and place.governing is not None:

@@ -188,7 +188,7 @@ class Gate:
                         rest = [key for key in names if key not in governed]
                         ready[index] = (at, record, view, plan, {*doubtful, *governed}, rest)
                         values[index] = [record.properties[key] for key in rest]
-        return suspects(self._terms.scanner.suspicion, values)
+        return suspects(self._terms.scanner.suspicion, self._terms.queries, values)
 
     def _governed(self, root: Place, names: Sequence[str], record: Record) -> set[str]:
         """The keys of those lists and mappings in which some part has a rule of its own."""
@@ -201,7 +201,7 @@ class Gate:
 
     def _is_clean(self, values: Any) -> bool:
         try:
-            return is_clean(self._terms.scanner.suspicion, values)
+            return is_clean(self._terms.scanner.suspicion, self._terms.queries, values)
         except Exception:
             # A lone surrogate, an integer beyond any width, or a pass that failed: judged one by one.
             return False
@@ -236,7 +236,7 @@ class Gate:
         """Whether the exact walk could change this value, under a name that gives nothing away; of a list or mapping, of
         one that the rules leave alone."""
         if type(value) is str:
-            return self._terms.scanner.is_doubtful(value)
+            return self._terms.scanner.is_doubtful(value) or ("=" in value and not self._is_clean(value))
         if type(value) in _NUMBERS:
             return self._terms.scanner.number(value) is not None
         return type(value) not in SCALARS and not self._is_clean(value)

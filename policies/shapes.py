@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -98,3 +98,14 @@ def _getter(keys: Sequence[str]) -> Callable[[Any], Any]:
     if len(keys) > 1:
         return itemgetter(*keys)
     return lambda properties: tuple(properties[key] for key in keys)
+
+
+def unused(key: str, kept: Mapping[str, Any]) -> str:
+    """``key``, or a ``key#2``, ``key#3`` ... that overwrites no neighbour; in steps that double, for there may be many."""
+    below, above = 1, 2
+    while f"{key}#{above}" in kept:
+        below, above = above, above * 2
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if f"{key}#{middle}" in kept else (below, middle)
+    return f"{key}#{above}" if key in kept else key

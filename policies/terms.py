@@ -10,6 +10,7 @@ from policies.classify import Classifier, Place
 from policies.consent import ConsentTerms
 from policies.detect import Scanner
 from policies.model import DetectorTerms, Unknown
+from policies.queries import Queries
 from policies.shapes import SCALARS
 from policies.vocabulary import Detector, Fallback, Sensitivity
 
@@ -34,6 +35,7 @@ class Terms:
     unknown_properties: Unknown
     region: str
     consent: ConsentTerms
+    queries: Queries
 
 
 def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from policies.canonical import canonical
 from policies.cipher import encrypted
 from policies.context import CheckContext
 from policies.generalise import generalised
-from policies.model import Action, Encrypt, Generalise, Hash, Mask, Quarantine, Record, Redact, Replace, Tokenise, Truncate
+from policies.model import (
+    Action,
+    ActionKind,
+    Encrypt,
+    Generalise,
+    Hash,
+    Mask,
+    Quarantine,
+    Record,
+    Redact,
+    Replace,
+    Tokenise,
+    Truncate,
+)
 from policies.pseudonym import in_period
 
 CHANGING = (Hash, Mask, Truncate, Generalise, Replace, Redact, Quarantine, Encrypt, Tokenise)
 Changing: TypeAlias = Hash | Mask | Truncate | Generalise | Replace | Redact | Quarantine | Encrypt | Tokenise
 """The actions that replace a value instead of removing or keeping it."""
+
+FINAL: Final = frozenset(
+    {
+        ActionKind.HASH,
+        ActionKind.GENERALISE,
+        ActionKind.REPLACE,
+        ActionKind.REDACT,
+        ActionKind.QUARANTINE,
+        ActionKind.ENCRYPT,
+        ActionKind.TOKENISE,
+    }
+)
+"""What these actions leave is a pseudonym, a token, a placeholder or a coarse value: there is nothing to detect in it."""
 
 NO_KEY = "[encrypted]"
 """What stands for a value under ``encrypt`` or ``tokenise`` whose key the caller did not have."""

@@ -14,16 +14,17 @@ from policies.context import CheckContext
 from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
 from policies.model import Mask, Record, Remark, Truncate
-from policies.shapes import SCALARS
+from policies.queries import TooManyPairs, rewritten
+from policies.shapes import SCALARS, unused
 from policies.terms import MAX_DEPTH, MAX_NAMES, Terms, fallback_of
-from policies.transform import CHANGING, Changing, Transformer, is_spread
+from policies.transform import CHANGING, FINAL, Changing, Transformer, is_spread
 from policies.vocabulary import ActionKind, Detector, Fallback, Reason, Scope, Sensitivity
 
 _GRAVITY: Final = {sensitivity: rank for rank, sensitivity in enumerate(Sensitivity)}
 _RULES: Final = {detector: f"detector.{detector}" for detector in Detector}
 _DETECTORS: Final = len(Detector)
-_IDENTIFIER_PURPOSE = "identifier"
 _NUMBERS = (int, float)
+_TAKEN = frozenset(PLACEHOLDERS.values())
 
 
 class Gone:
@@ -133,7 +134,7 @@ class Walk:
                 key, path = new_key, hidden
         result = self._special(place, value, path, depth) if place.top else self._value(place, value, path, depth)
         if result is not GONE:
-            kept[key if key not in kept else _unused(key, kept)] = result
+            kept[key if key not in kept else unused(key, kept)] = result
 
     def _special(self, place: Place, value: Any, path: str, depth: int) -> Any:
         """Top-level properties that the wire format gives a meaning; the rules do not apply to them."""
@@ -162,7 +163,7 @@ class Walk:
             return value
         self._remark("identifiers", path, ActionKind.HASH, REASONS[finding.detector])
         text = value if isinstance(value, str) else finding.canonical
-        return self._craft.pseudonym(_IDENTIFIER_PURPOSE, text, CATEGORIES[finding.detector])
+        return self._craft.pseudonym("identifier", text, CATEGORIES[finding.detector])
 
     def _first_finding(self, value: str | float) -> Finding | None:
         if not isinstance(value, str):
@@ -225,7 +226,7 @@ class Walk:
             action = entry.rule.action
             if isinstance(action, CHANGING):
                 value = self._changed(entry, action, value, path)
-            if action.kind in _FINAL or not entry.rule.scan:
+            if action.kind in FINAL or not entry.rule.scan:
                 return value
             if isinstance(action, Mask | Truncate):
                 # A placeholder may be longer than what it stands for, so the action has the last word.
@@ -283,16 +284,41 @@ class Walk:
             parsed = parsed_text(text)
             if parsed is not None:
                 return self._embedded(place, value, parsed, path, depth)
-            return self._unreadable(place, value, text, path)
-        return self._scrubbed(value, path, place.meaning)
+            return self._unreadable(place, value, text, path, depth)
+        return self._prose(place, value, path, depth)
 
-    def _unreadable(self, place: Place, value: str, text: str, path: str) -> Any:
+    def _prose(self, place: Place, text: str, path: str, depth: int) -> str | Gone:
+        """A text that is no JSON: first the detectors, then what the rules say about names in what is left."""
+        left = self._scrubbed(text, path, place.meaning)
+        return left if isinstance(left, Gone) else self._queried(place, left, path, depth)
+
+    def _queried(self, place: Place, text: str, path: str, depth: int) -> str | Gone:
+        """The text in which the value of every ``name=value`` is treated as the property of that name at the top."""
+        if not ("=" in text or "%3" in text):
+            return text
+        if depth > MAX_DEPTH:
+            return self._drop("gate", path, Reason.TOO_DEEP)
+        root = self._terms.classifier.root(place.scope, place.mask)
+
+        def treated(name: str, value: str) -> Any:
+            below = self._terms.classifier.place(root, name)
+            if value in _TAKEN or below.governing is None or below.governing.rule.action.kind is ActionKind.KEEP:
+                return value
+            result = self._value(below, value, f"{path}.{'<key>' if below.suspicious else name}", depth + 1)
+            return "" if result is GONE else result
+
+        try:
+            return rewritten(text, treated)
+        except TooManyPairs:
+            return self._drop("gate", path, Reason.INVALID_TYPE)
+
+    def _unreadable(self, place: Place, value: str, text: str, path: str, depth: int) -> Any:
         """A text like JSON that does not parse: where what stands under a name in it ends, nobody can say."""
         try:
             entry = governed_part(self._terms.classifier, place, text, self._leaves_alone)
         except Unreadable:
             return self._drop("gate", path, Reason.INVALID_TYPE)
-        return self._removed(entry, path) if entry is not None else self._scrubbed(value, path, place.meaning)
+        return self._removed(entry, path) if entry is not None else self._prose(place, value, path, depth)
 
     def _embedded(self, place: Place, text: str, parsed: Parsed, path: str, depth: int) -> Any:
         """A JSON text inside a string is judged as the value it encodes, and written again if anything
@@ -372,28 +398,3 @@ class Walk:
 
 class _Dropped(Exception):
     """A detector whose action is to drop found something in the text at hand."""
-
-
-# What these actions leave is a pseudonym, a token, a placeholder or a coarse value: there is nothing to detect in it.
-_FINAL = frozenset(
-    {
-        ActionKind.HASH,
-        ActionKind.GENERALISE,
-        ActionKind.REPLACE,
-        ActionKind.REDACT,
-        ActionKind.QUARANTINE,
-        ActionKind.ENCRYPT,
-        ActionKind.TOKENISE,
-    }
-)
-
-
-def _unused(key: str, kept: Mapping[str, Any]) -> str:
-    """``key``, or a ``key#2``, ``key#3`` ... that overwrites no neighbour; in steps that double, for there may be many."""
-    below, above = 1, 2
-    while f"{key}#{above}" in kept:
-        below, above = above, above * 2
-    while above - below > 1:
-        middle = (below + above) // 2
-        below, above = (middle, above) if f"{key}#{middle}" in kept else (below, middle)
-    return f"{key}#{above}" if key in kept else key

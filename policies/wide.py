@@ -8,20 +8,23 @@ from typing import Any, Final
 import msgspec
 
 from policies.detect import Suspicion, Tracer
+from policies.queries import Queries
 
 _ENCODER: Final = msgspec.json.Encoder()
+_NO_TEXT: Final = frozenset({int, float, bool, type(None)})
 _NOWHERE: Final[Mapping[int, set[int]]] = {}
 # In a longer text the places are not looked for: every pattern that was seen would read it again.
 _MAX_TRACED = 32_768
 
 
-def is_clean(suspicion: Suspicion, value: Any) -> bool:
+def is_clean(suspicion: Suspicion, queries: Queries, value: Any) -> bool:
     """Whether the wide pass suspects nothing anywhere in one JSON-like value, or in a sequence of them. Raises what
     ``msgspec`` raises for a value that it cannot write."""
-    return not suspicion.any(_ENCODER.encode(value))
+    encoded = _ENCODER.encode(value)
+    return not (suspicion.any(encoded) or queries.any(encoded))
 
 
-def suspects(suspicion: Suspicion, rows: Sequence[Sequence[Any]]) -> Mapping[int, set[int]] | None:
+def suspects(suspicion: Suspicion, queries: Queries, rows: Sequence[Sequence[Any]]) -> Mapping[int, set[int]] | None:
     """Which values of which rows deserve a closer look: positions of values by the position of their row.
 
     A value that is not named is clean by itself; one that is may be, too. None when the places cannot be told,
@@ -31,11 +34,22 @@ def suspects(suspicion: Suspicion, rows: Sequence[Sequence[Any]]) -> Mapping[int
     traces = suspicion.traces(encoded)
     if traces is None or (traces and len(encoded) > _MAX_TRACED):
         return None
+    asking = queries.any(encoded)
     if not traces:
-        return _NOWHERE
+        return _asking(queries, rows, {}) if asking else _NOWHERE
     # No newline stands inside a JSON text, so each row is the line of the same number.
     lines = _ENCODER.encode_lines(rows)
-    return _traced(suspicion.tracer(traces), lines, rows)
+    found = _traced(suspicion.tracer(traces), lines, rows)
+    return _asking(queries, rows, found) if asking else found
+
+
+def _asking(queries: Queries, rows: Sequence[Sequence[Any]], found: dict[int, set[int]]) -> dict[int, set[int]]:
+    """The same with every value that holds a name which a rule is about."""
+    for row, values in enumerate(rows):
+        for at, value in enumerate(values):
+            if type(value) not in _NO_TEXT and queries.any(_ENCODER.encode(value)):
+                found.setdefault(row, set()).add(at)
+    return found
 
 
 def _traced(tracer: Tracer, lines: bytes, rows: Sequence[Sequence[Any]]) -> dict[int, set[int]]:

@@ -19,6 +19,7 @@ from policies.wide import is_clean, suspects
 
 GATE = compile_policy(load(library.text("gdpr-analytics")))
 SUSPICION = GATE.terms.scanner.suspicion
+QUERIES = GATE.terms.queries
 CONTEXT = CheckContext(PseudonymKey(1, bytes(32)))
 TEXTS = [text.text for text in corpus(seed=12, size=1_000)]
 
@@ -37,19 +38,19 @@ ROWS = st.lists(st.lists(VALUES, max_size=5), min_size=1, max_size=8)
 @given(ROWS)
 @settings(max_examples=400, deadline=None)
 def test_every_value_that_is_suspicious_by_itself_is_named(rows: list[list[Any]]) -> None:
-    found = suspects(SUSPICION, rows)
+    found = suspects(SUSPICION, QUERIES, rows)
     if found is None:
         return
     for at, row in enumerate(rows):
         for index, value in enumerate(row):
-            assert index in found.get(at, ()) or is_clean(SUSPICION, [value]), (at, index)
+            assert index in found.get(at, ()) or is_clean(SUSPICION, QUERIES, [value]), (at, index)
     assert all(index < len(rows[at]) for at, indices in found.items() for index in indices)
 
 
 def test_the_place_is_told_and_not_only_that_there_is_one() -> None:
     rows: list[list[Any]] = [["web", "free"], [], ["x", "write to jane.doe@example.com now", 5], ["pro", "203.0.113.77"]]
-    assert suspects(SUSPICION, rows) == {2: {1}, 3: {1}}
-    assert suspects(SUSPICION, [["web"], ["free"]]) == {}
+    assert suspects(SUSPICION, QUERIES, rows) == {2: {1}, 3: {1}}
+    assert suspects(SUSPICION, QUERIES, [["web"], ["free"]]) == {}
 
 
 def test_a_record_fares_the_same_among_others_as_alone() -> None:
