@@ -42,6 +42,7 @@ from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.sight.dictionary import by_dictionary
 from app.sight.service import Sights
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
@@ -121,7 +122,7 @@ def bootstrap(
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
-    sights = Sights(keyring, clock, rules=())
+    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
     return Services(
         settings=settings,
         clock=clock,

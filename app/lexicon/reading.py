@@ -70,6 +70,14 @@ class Reading:
         """Names of the properties that somebody marked as classified, beside those that the policy classifies."""
         return self.marked.get(scope, _NO_NAMES).of(event)
 
+    def hidden_anywhere(self, scope: Scope) -> frozenset[str]:
+        """Names of the properties that are hidden in some record of this scope."""
+        return self.hidden.get(scope, _NO_NAMES).anywhere
+
+    def marked_anywhere(self, scope: Scope) -> frozenset[str]:
+        """Names of the properties that are marked as classified in some record of this scope."""
+        return self.marked.get(scope, _NO_NAMES).anywhere
+
     def event_as(self, name: str) -> str:
         """The name under which an event is read."""
         return self.merged_events.get(name, name)

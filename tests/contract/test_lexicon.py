@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.access.roles import PERMISSIONS, Permission, Role
+from app.access.service import project_by_id
 from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.lexicon.model import Approval, Change, Editor, Entry, Key, Kind, Standards, State
 from app.lexicon.reading import is_classified
@@ -347,3 +348,31 @@ def test_a_block_waits_for_the_batches_under_way_and_none_is_stored_after_it(ten
 
     *sent, _ = in_threads([send, send, send, block])
     assert tenant.names().count("Bought") == sum(sent), "what was acknowledged as taken is stored, and nothing else"
+
+
+# --- what is in sight -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_hidden_or_marked_is_left_out_of_every_read_but_peoples_own_copies(tenant: Tenant) -> None:
+    tenant.send([tenant.event("Viewed", distinct_id="ada"), tenant.event("Bought", distinct_id="ada", plan="pro")])
+    tenant.engage([{"$token": tenant.token, "$distinct_id": "ada", "$set": {"score": 7, "city": "Ghent"}}])
+    admin = tenant.auth(Role.ADMIN)
+
+    def read() -> tuple[list[Any], Any]:
+        days = "from_date=2020-01-01&to_date=2035-01-01"
+        lines = tenant.client.get(f"/api/2.0/export?{days}", headers=admin).get_data(as_text=True).splitlines()
+        events = sorted((each["event"], each["properties"].get("plan")) for each in map(json.loads, lines))
+        profile = tenant.client.get("/api/2.0/engage", headers=admin).get_json()["results"][0]["$properties"]
+        return events, profile.get("score")
+
+    assert read() == ([("Bought", "pro"), ("Viewed", None)], 7)
+    change(tenant, VIEWED, state=State.HIDDEN)
+    change(tenant, PLAN, classified=True)
+    change(tenant, Key(Kind.PROFILE_PROPERTY, "score"), state=State.HIDDEN)
+    assert read() == ([("Bought", None)], None)
+    asked = tenant.client.get("/api/2.0/engage?where=properties[%22score%22]==7", headers=admin)
+    assert asked.status_code == 403, "an answer would tell the value"
+    services = tenant.home.services
+    with services.database.read() as tx:
+        own = services.sights.own_copy(tx, project_by_id(tx, tenant.id))
+    assert (own.events, own.withheld_of_events, own.withheld_of_profiles) == (None, frozenset(), frozenset())

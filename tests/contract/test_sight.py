@@ -54,6 +54,7 @@ REVEALS = {
     "app/subjects/service.py",  # an officer sees whom a request is about
     "app/subjects/preview.py",  # an officer sees whom a request would be about
     "jobs/holdings.py",  # people are told their own ids
+    "jobs/forward.py",  # the collector that the project chose is told whose event it is
     "app/identity/closure.py",  # every spelling of an id is sought under every key
     "app/identity/service.py",  # forms are filled in for rows older than the column
 }
