@@ -345,7 +345,7 @@ def _query_cases() -> Iterator[Case]:
     yield case(export, "admin", (400,), "from_date", from_date="{}", to_date="2026-01-02")
     yield case(export, "admin", (400,), "to_date", from_date="2026-01-01", to_date="2026-13-45 {}")
     yield case(export, "admin", (400,), "event", **days, event="[{}")
-    yield case(export, "admin", (400,), "where", **days, where='properties["email"] = "{}"')
+    yield case(export, "admin", (400,), "where", **days, where="{}")
     yield case(export, "admin", (400,), "limit", **days, limit="{}")
     yield case(export, "admin", (403,), "project", **days, project_id="{}")
     yield case(profiles, "admin", (400,), "page", page="{}")
