@@ -70,6 +70,22 @@ def work_columns() -> tuple[sa.Column[Any], ...]:
     )
 
 
+def turn_columns() -> tuple[sa.Column[Any], ...]:
+    """What `app.turns` works with: one row a project. Times are Unix milliseconds."""
+    return (
+        column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+        column("due_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+        column("holder", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    )
+
+
+def serial(name: str) -> sa.Column[Any]:
+    """A primary key that rises with every row: 64 bits, also on SQLite, where such a key must be spelled INTEGER."""
+    kind = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    return column(name, kind, primary_key=True, autoincrement=True, holds=Holds.NOT_PERSONAL)
+
+
 class DatabaseFault(PortcullisError):
     """The database refused a statement: our mistake, not the caller's. Carries the SQLSTATE and never a value."""
 

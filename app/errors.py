@@ -10,7 +10,7 @@
     ├── Conflict                  the thing is not in a state that allows the act
     ├── Gone                      it was here and has expired or was destroyed
     ├── TooManyRequests           more than the allowance; nothing was done, try again later
-    ├── TooBusy                   too much at once; nothing was read, try again later
+    │   └── TooBusy               too much at once; nothing was read
     ├── Unavailable               a dependency is down; nothing was stored, try again
     └── Integrity                 stored bytes do not decrypt, verify or add up
 
@@ -104,11 +104,13 @@ class TooManyRequests(PortcullisError):
         self.retry_after = retry_after
 
 
-class TooBusy(PortcullisError):
-    """Too much is being asked at once. Nothing was read; the caller should try again after `retry_after` seconds."""
+class TooBusy(TooManyRequests):
+    """Too much is being asked at once. Nothing was read."""
 
     code = "too_busy"
-    retry_after = 10
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=10)
 
 
 class Integrity(PortcullisError):

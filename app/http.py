@@ -231,7 +231,7 @@ def _of_ours(error: errors.PortcullisError) -> Problem:
     if isinstance(error, errors.Unavailable):
         remedy = error.remedy or f"nothing was stored; send it again in {error.retry_after} s"
         return Problem(status_of(error), error.code, error.message, error.field, remedy, error.retry_after)
-    wait = error.retry_after if isinstance(error, errors.TooManyRequests | errors.TooBusy) else None
+    wait = error.retry_after if isinstance(error, errors.TooManyRequests) else None
     return Problem(status_of(error), error.code, error.message, error.field, error.remedy, wait)
 
 

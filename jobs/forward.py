@@ -21,8 +21,9 @@ from app.errors import PortcullisError
 from app.events.port import EventRow
 from app.identity import register
 from app.query.render import event_view, open_event, uids_of
+from app.turns import LostTurn, Turn
 from app.upstream import outbox
-from app.upstream.outbox import Parcel, Turn
+from app.upstream.outbox import Parcel
 from app.upstream.speaking import NotTaken, Speaker
 from policies.model import SubjectState
 
@@ -32,12 +33,6 @@ _FIRST_WAIT_MS = 2_000
 _LONGEST_WAIT_MS = 300_000
 _SYSTEM = "system"
 _NOBODY = 0
-
-
-class LostTurn(PortcullisError):
-    """Another process delivers for this project by now."""
-
-    code = "lost_turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +56,11 @@ def run_due(services: Services, stopping: Callable[[], bool], speaker: Speaker) 
 
 def _run(services: Services, project_id: int, stopping: Callable[[], bool], speaker: Speaker) -> int:
     with services.database.write() as tx:
-        turn = outbox.claim(tx, project_id, services.clock(), _LEASE_MS)
+        turn = outbox.TURNS.claim(tx, project_id, services.clock(), _LEASE_MS)
     if turn is None:
         return 0
     taken, after, trouble = 0, 0, None
-    failures = 0
     try:
-        with services.database.read() as tx:
-            failures = services.upstreams.collector(tx, project_id).failures
         while not stopping():
             n, after = _deliver_some(services, turn, speaker, after)
             if after == 0:
@@ -80,7 +72,7 @@ def _run(services: Services, project_id: int, stopping: Callable[[], bool], spea
         trouble = fault
         structlog.get_logger().warning("not_forwarded", project_id=project_id, code=fault.code)
     with services.database.write() as tx:
-        due_ms = services.clock() + (_wait_ms(trouble, failures) if trouble else 0)
+        due_ms = services.clock() + (_wait_ms(trouble, outbox.failures(tx, project_id)) if trouble else 0)
         outbox.give_back(tx, turn, due_ms, trouble.code if trouble else None)
     return taken
 
@@ -88,8 +80,7 @@ def _run(services: Services, project_id: int, stopping: Callable[[], bool], spea
 def _deliver_some(services: Services, turn: Turn, speaker: Speaker, after: int) -> tuple[int, int]:
     """One batch: how many were taken, and the id to go on after; 0 when there is nothing beyond."""
     with services.database.write() as tx:
-        # The fence orders reading who is hidden before or after every acceptance of an erasure.
-        _hold(services, tx, turn)
+        outbox.TURNS.renew(tx, turn, services.clock(), _LEASE_MS)
         parcels = outbox.waiting(tx, turn.project_id, after, PARCELS_AT_ONCE)
         if not parcels:
             return 0, 0
@@ -100,7 +91,7 @@ def _deliver_some(services: Services, turn: Turn, speaker: Speaker, after: int) 
     if letters:
         refused = speaker.events(collector, [letter.content for letter in letters]).refused
     with services.database.write() as tx:
-        _hold(services, tx, turn)
+        outbox.TURNS.renew(tx, turn, services.clock(), _LEASE_MS)
         _settle(services, tx, turn, letters, refused)
     return len(letters) - len(refused), parcels[-1].id
 
@@ -113,11 +104,6 @@ def _settle(services: Services, tx: Connection, turn: Turn, letters: Sequence[_L
     outbox.park(tx, turn.project_id, {letters[i].parcel.id: reason for i, reason in refused.items()})
     counts = {"events": len(letters) - len(refused), "parked": len(refused)}
     services.audit.stage(tx, Entry(AuditAction.UPSTREAM_DELIVERED, turn.project_id, _SYSTEM, now, counts=counts))
-
-
-def _hold(services: Services, tx: Connection, turn: Turn) -> None:
-    if not outbox.hold(tx, turn, services.clock(), _LEASE_MS):
-        raise LostTurn("another process took the turn over")
 
 
 def _letters(services: Services, tx: Connection, project_id: int, parcels: Sequence[Parcel]) -> tuple[list[_Letter], list[int]]:

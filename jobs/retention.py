@@ -19,10 +19,11 @@ from app.bootstrap import Services
 from app.errors import PortcullisError, Unavailable
 from app.events import retention
 from app.events.port import EventRow, EventStore, ProfileRow
-from app.events.retention import Mark, Turn
+from app.events.retention import Mark
 from app.identity import fence
 from app.quarantine import lapse
 from app.subjects.queue import SYSTEM
+from app.turns import LostTurn, Turn
 from jobs import purge
 from jobs.steps import code_of
 from policies.model import Scope
@@ -31,12 +32,6 @@ from policies.retention import Expiry, expiries
 ROWS_AT_ONCE = 500
 _EVERY_MS = 3_600_000
 _LEASE_MS = 60_000
-
-
-class LostTurn(PortcullisError):
-    """Another dispatcher took over, because this one gave no sign of life for too long. Nothing of the batch remains."""
-
-    code = "turn_lost"
 
 
 class Stopped(PortcullisError):
@@ -59,7 +54,7 @@ def run_due(services: Services, stopping: Callable[[], bool] = lambda: False) ->
     """Apply the retention of every project whose turn it is. Returns how many runs came to their end."""
     with services.database.write() as tx:
         retention.plan(tx)
-        waiting = retention.due(tx, services.clock())
+        waiting = retention.TURNS.due(tx, services.clock())
     return sum(_take_turn_safely(services, project_id, stopping) for project_id in waiting if not stopping())
 
 
@@ -74,7 +69,7 @@ def _take_turn_safely(services: Services, project_id: int, stopping: Callable[[]
 
 def _take_turn(services: Services, project_id: int, stopping: Callable[[], bool]) -> bool:
     with services.database.write() as tx:
-        turn = retention.claim(tx, project_id, services.clock(), _LEASE_MS)
+        turn = retention.TURNS.claim(tx, project_id, services.clock(), _LEASE_MS)
     if turn is None:
         return False
     due_ms, finished = services.clock(), False
@@ -86,7 +81,7 @@ def _take_turn(services: Services, project_id: int, stopping: Callable[[], bool]
     except Stopped:
         removed = False
     with services.database.write() as tx:
-        retention.give_back(tx, turn, due_ms, services.clock() if finished else None)
+        retention.TURNS.give_back(tx, turn, due_ms, **({"finished_ms": services.clock()} if finished else {}))
     if removed:
         settled = purge.settle(services.database, ("event", "profile", "quarantined"))
         structlog.get_logger().info("retention_applied", project_id=project_id, settled=settled)
@@ -133,8 +128,7 @@ def _unless_stopping(run: _Run) -> None:
 
 
 def _hold(services: Services, tx: Connection, turn: Turn) -> None:
-    if not retention.renew(tx, turn, services.clock(), _LEASE_MS):
-        raise LostTurn("another dispatcher took the turn over")
+    retention.TURNS.renew(tx, turn, services.clock(), _LEASE_MS)
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------

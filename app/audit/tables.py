@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, serial
 
 audit_staging = sa.Table(
     "audit_staging",
     metadata,
-    column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-        holds=Holds.NOT_PERSONAL,
-    ),
+    serial("id"),
     column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("body", sa.LargeBinary, nullable=False, holds=Holds.NOT_PERSONAL),
 )

@@ -7,7 +7,6 @@ arrives behind the marks (an import of old data) is noted by ingest, and the nex
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +17,11 @@ from sqlalchemy.engine import Connection
 
 from app.access.tables import project
 from app.events.tables import retention_late, retention_mark, retention_turn
+from app.turns import Turns
 
 _DAY_MS = 86_400_000
 # Digests are never negative: before the first event, or profile, of any moment.
 _BEFORE_ALL = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The right to apply one project's retention, until the lease runs out."""
-
-    project_id: int
-    holder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +38,16 @@ class Mark:
 # --- whose turn it is ------------------------------------------------------------------------------------------------
 
 
+TURNS = Turns(retention_turn)
+"""The right to apply one project's retention."""
+
+
 def plan(tx: Connection) -> None:
     """Give every project a turn, due at once, that has none yet."""
     none = ~sa.exists().where(retention_turn.c.project_id == project.c.id)
     missing = sa.select(project.c.id, sa.literal(0), sa.literal(0), sa.literal("")).where(none)
     names = ["project_id", "due_ms", "lease_until_ms", "holder"]
     tx.execute(_insert(tx, retention_turn).from_select(names, missing).on_conflict_do_nothing())
-
-
-def due(tx: Connection, now_ms: int) -> list[int]:
-    """The projects whose turn has come and is nobody's."""
-    rows = sa.select(retention_turn.c.project_id).where(_free(now_ms))
-    return list(tx.execute(rows.order_by(retention_turn.c.due_ms, retention_turn.c.project_id)).scalars())
-
-
-def claim(tx: Connection, project_id: int, now_ms: int, lease_ms: int) -> Turn | None:
-    """Take the turn, or None when somebody else has it."""
-    turn = Turn(project_id, secrets.token_hex(8))
-    values = {"holder": turn.holder, "lease_until_ms": now_ms + lease_ms}
-    mine = sa.and_(retention_turn.c.project_id == project_id, _free(now_ms))
-    return turn if tx.execute(sa.update(retention_turn).where(mine).values(values)).rowcount else None
-
-
-def renew(tx: Connection, turn: Turn, now_ms: int, lease_ms: int) -> bool:
-    """Hold the turn for longer, first of all in each transaction of a run. False when somebody else took it."""
-    values = {"lease_until_ms": now_ms + lease_ms}
-    return tx.execute(sa.update(retention_turn).where(_held(turn)).values(values)).rowcount == 1
-
-
-def give_back(tx: Connection, turn: Turn, due_ms: int, finished_ms: int | None) -> None:
-    """Let the turn go until `due_ms`; `finished_ms` is None for a run that did not come to its end."""
-    values: dict[str, Any] = {"lease_until_ms": 0, "holder": "", "due_ms": due_ms}
-    if finished_ms is not None:
-        values["finished_ms"] = finished_ms
-    tx.execute(sa.update(retention_turn).where(_held(turn)).values(values))
-
-
-def _free(now_ms: int) -> sa.ColumnElement[bool]:
-    return sa.and_(retention_turn.c.due_ms <= now_ms, retention_turn.c.lease_until_ms <= now_ms)
-
-
-def _held(turn: Turn) -> sa.ColumnElement[bool]:
-    return sa.and_(retention_turn.c.project_id == turn.project_id, retention_turn.c.holder == turn.holder)
 
 
 # --- how far it got --------------------------------------------------------------------------------------------------

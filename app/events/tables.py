@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, serial, turn_columns
 
 # Clustered by time, the order in which batches arrive and exports read; the digest makes a re-sent event the same row.
 event = sa.Table(
@@ -27,13 +27,7 @@ profile = sa.Table(
     "profile",
     metadata,
     # Rising with creation: pages of a read session are ranges of it, so that a profile made meanwhile does not shift them.
-    column(
-        "seq",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-        holds=Holds.NOT_PERSONAL,
-    ),
+    serial("seq"),
     column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("uid", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("properties", sa.Text, nullable=False, holds=Holds.SUBJECT),
@@ -53,10 +47,7 @@ profile = sa.Table(
 retention_turn = sa.Table(
     "retention_turn",
     metadata,
-    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
-    column("due_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("holder", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    *turn_columns(),
     column("finished_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
 )
 

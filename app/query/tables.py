@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, serial
 
 # Pages are ranges of `profile.seq`, which says when a profile was made and not whose it is.
 query_session = sa.Table(
@@ -23,9 +23,7 @@ query_session = sa.Table(
 cohort = sa.Table(
     "cohort",
     metadata,
-    column(
-        "id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True, holds=Holds.NOT_PERSONAL
-    ),
+    serial("id"),
     column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("name", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("description", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),

@@ -3,16 +3,15 @@ whoever holds the project's turn. All in the caller's transaction."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.errors import Unavailable
 from app.events.port import EventRow
+from app.turns import Turn, Turns
 from app.upstream.tables import outgoing, upstream
 
 _RETRY_AFTER = 30
@@ -29,24 +28,16 @@ class Parcel:
     time_ms: int
     name: str = field(repr=False)
     body: str = field(repr=False)
-    id: int = 0
+    id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The right to deliver for one project, until the lease runs out."""
-
-    project_id: int
-    holder: str
-
-
-def post(tx: Connection, project_id: int, parcels: Sequence[Parcel], now_ms: int) -> None:
-    """Queue these, in order, for a project that has a collector; the others' are not kept.
+def post_events(tx: Connection, project_id: int, rows: Sequence[EventRow], now_ms: int) -> None:
+    """Queue events as they are stored, in order, for a project that has a collector; nothing else is queued.
 
     Raises `Unavailable` when more than `MOST_WAITING` wait already: the batch is refused as a whole before anything is
     acknowledged, and its sender keeps it.
     """
-    if not parcels or not has_collector(tx, project_id):
+    if not rows or not has_collector(tx, project_id):
         return
     if _backlog_exceeds(tx, project_id, MOST_WAITING):
         raise Unavailable(
@@ -54,27 +45,20 @@ def post(tx: Connection, project_id: int, parcels: Sequence[Parcel], now_ms: int
             retry_after=_RETRY_AFTER,
             remedy="see `portcullis upstream status`",
         )
-    rows = [
+    waiting = [
         {
             "project_id": project_id,
-            "uid": each.uid,
-            "time_ms": each.time_ms,
-            "name": each.name,
-            "body": each.body,
+            "uid": row.uid,
+            "time_ms": row.time_ms,
+            "name": row.name,
+            "body": row.properties,
             "queued_ms": now_ms,
         }
-        for each in parcels
+        for row in rows
     ]
-    tx.execute(sa.insert(outgoing), rows)
+    tx.execute(sa.insert(outgoing), waiting)
     wake = sa.and_(upstream.c.project_id == project_id, upstream.c.failures == 0, upstream.c.due_ms > now_ms)
     tx.execute(sa.update(upstream).where(wake).values(due_ms=now_ms))
-
-
-def post_events(tx: Connection, project_id: int, rows: Sequence[EventRow], now_ms: int) -> None:
-    """Queue events as they are stored; see `post`."""
-    if rows and has_collector(tx, project_id):
-        parcels = [Parcel(row.uid, row.time_ms, row.name, row.properties) for row in rows]
-        post(tx, project_id, parcels, now_ms)
 
 
 def has_collector(tx: Connection, project_id: int) -> bool:
@@ -95,42 +79,25 @@ def _backlog_exceeds(tx: Connection, project_id: int, most: int) -> bool:
     return tx.execute(beyond).first() is not None
 
 
-# --- whose turn it is ------------------------------------------------------------------------------------------------
+TURNS = Turns(upstream)
+"""The right to deliver for one project."""
 
 
 def due(tx: Connection, now_ms: int) -> list[int]:
     """The projects with something to deliver whose turn has come and is nobody's."""
-    waits = sa.exists().where(outgoing.c.project_id == upstream.c.project_id, outgoing.c.parked.is_(None))
-    rows = sa.select(upstream.c.project_id).where(_free(now_ms), waits)
-    return list(tx.execute(rows.order_by(upstream.c.due_ms, upstream.c.project_id)).scalars())
-
-
-def claim(tx: Connection, project_id: int, now_ms: int, lease_ms: int) -> Turn | None:
-    """Take the turn, or None when somebody else has it."""
-    turn = Turn(project_id, secrets.token_hex(8))
-    values = {"holder": turn.holder, "lease_until_ms": now_ms + lease_ms}
-    mine = sa.and_(upstream.c.project_id == project_id, _free(now_ms))
-    return turn if tx.execute(sa.update(upstream).where(mine).values(values)).rowcount else None
-
-
-def hold(tx: Connection, turn: Turn, now_ms: int, lease_ms: int) -> bool:
-    """Keep the turn for longer, first of all in each transaction of it. False when somebody else took it."""
-    return tx.execute(sa.update(upstream).where(_held(turn)).values(lease_until_ms=now_ms + lease_ms)).rowcount == 1
+    return TURNS.due(tx, now_ms, sa.exists().where(outgoing.c.project_id == upstream.c.project_id, outgoing.c.parked.is_(None)))
 
 
 def give_back(tx: Connection, turn: Turn, due_ms: int, error: str | None) -> None:
     """Let the turn go until `due_ms`; `error` is the code of what went wrong, None when nothing did."""
     failures = 0 if error is None else upstream.c.failures + 1
-    values: dict[str, Any] = {"lease_until_ms": 0, "holder": "", "due_ms": due_ms, "failures": failures, "last_error": error}
-    tx.execute(sa.update(upstream).where(_held(turn)).values(values))
+    TURNS.give_back(tx, turn, due_ms, failures=failures, last_error=error)
 
 
-def _free(now_ms: int) -> sa.ColumnElement[bool]:
-    return sa.and_(upstream.c.due_ms <= now_ms, upstream.c.lease_until_ms <= now_ms)
-
-
-def _held(turn: Turn) -> sa.ColumnElement[bool]:
-    return sa.and_(upstream.c.project_id == turn.project_id, upstream.c.holder == turn.holder)
+def failures(tx: Connection, project_id: int) -> int:
+    """How many tries in a row failed."""
+    found = tx.execute(sa.select(upstream.c.failures).where(upstream.c.project_id == project_id)).scalar()
+    return int(found or 0)
 
 
 # --- what is in it ---------------------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ class Collector:
 
     to: Destination
     account: Account
-    failures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ class Upstreams:
         opened = msgspec.json.decode(unseal(key, row.sealed, _label(project_id)), type=dict[str, str])
         to = Destination(row.base, row.region)
         refuse_crossing(project_by_id(tx, project_id).region, to)
-        return Collector(to, Account(**opened), row.failures)
+        return Collector(to, Account(**opened))
 
     def _write(self, tx: Connection, project_id: int, to: Destination, account: Account, *, exists: bool) -> None:
         said = {"token": account.token, "username": account.username, "secret": account.secret, "project_id": account.project_id}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.database import Holds, column, metadata
+from app.database import Holds, column, metadata, serial, turn_columns
 
 upstream = sa.Table(
     "upstream",
     metadata,
-    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    *turn_columns(),
     column("base", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("region", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     # The token and credentials of the project over there: JSON, sealed under the project's key.
     column("sealed", sa.LargeBinary, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("due_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("lease_until_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
-    column("holder", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     # Failures in a row and the code of the last; the moment of the last delivery.
     column("failures", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
     column("last_error", sa.Text, holds=Holds.NOT_PERSONAL),
@@ -28,13 +25,7 @@ upstream = sa.Table(
 outgoing = sa.Table(
     "outgoing",
     metadata,
-    column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-        holds=Holds.NOT_PERSONAL,
-    ),
+    serial("id"),
     column("project_id", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("uid", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),
     column("time_ms", sa.BigInteger, nullable=False, holds=Holds.SUBJECT),

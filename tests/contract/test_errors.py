@@ -49,6 +49,7 @@ NEVER_ANSWERED = (
     "app.subjects.queue",
     "app.subjects.archive.ArchiveRevoked",
     "app.upstream.speaking",
+    "app.turns",
 )
 
 

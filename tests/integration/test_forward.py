@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 
 from app.audit.entry import AuditAction
 from app.errors import Conflict, InvalidInput
+from app.turns import LostTurn
 from app.upstream import outbox
 from app.upstream.service import Account
 from app.upstream.speaking import Speaker
@@ -192,12 +193,13 @@ def test_the_second_of_two_runs_has_nothing_to_do(gate, collector, deliver):
     _choose(gate, collector)
     gate.track(gate.event("ada", "one"))
     with gate.services.database.write() as tx:
-        turn = outbox.claim(tx, _project(gate), gate.clock[0], 60_000)
+        turn = outbox.TURNS.claim(tx, _project(gate), gate.clock[0], 60_000)
     assert turn is not None
     assert deliver() == 0, "somebody else has the turn"
     assert deliver(later=61) == 1, "who died holding it loses it with the lease"
     with gate.services.database.write() as tx:
-        assert not outbox.hold(tx, turn, gate.clock[0], 60_000)
+        with pytest.raises(LostTurn):
+            outbox.TURNS.renew(tx, turn, gate.clock[0], 60_000)
 
 
 def test_a_queue_that_is_full_refuses_before_it_accepts(gate, collector, monkeypatch):

@@ -232,7 +232,7 @@ def test_a_run_whose_turn_was_taken_over_changes_nothing_more(gate, monkeypatch)
     def overtaken(run):
         gate.clock[0] += 61_000
         with gate.services.database.write() as tx:
-            assert turns.claim(tx, run.turn.project_id, gate.clock[0], 60_000) is not None
+            assert turns.TURNS.claim(tx, run.turn.project_id, gate.clock[0], 60_000) is not None
 
     monkeypatch.setattr(retention, "_unless_stopping", overtaken)
     assert retention.run_due(gate.services) == 0
