@@ -109,9 +109,6 @@ class TooBusy(TooManyRequests):
 
     code = "too_busy"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retry_after=10)
-
 
 class Integrity(PortcullisError):
     """Stored bytes do not decrypt or do not verify. Never served, never skipped in silence."""

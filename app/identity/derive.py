@@ -13,7 +13,6 @@ from typing import Any
 from app.access.modes import IdentityMode
 
 DEVICE_PREFIX = "$device:"
-ID_PROPERTIES = ("distinct_id", "$user_id", "$device_id")
 VERBS: Mapping[IdentityMode, frozenset[str]] = {
     IdentityMode.SIMPLIFIED: frozenset(),
     IdentityMode.ORIGINAL: frozenset({"$identify", "$create_alias", "$merge"}),

@@ -20,6 +20,8 @@ WAITING_ROOM = 32
 PATIENCE_S = 60.0
 """How long one waits at most: half of the shortest timeout that a bulk client is known to have."""
 
+_RETRY_AFTER = 10
+
 
 class Lane:
     """At most `places` bulk imports work at once, at most `waiting` wait. Shared between threads."""
@@ -53,4 +55,4 @@ class Lane:
 
 def _refusal() -> TooBusy:
     # The published text: importers look for it (wire section 6).
-    return TooBusy("Project exceeded rate limits. Please retry the request with exponential backoff.")
+    return TooBusy("Project exceeded rate limits. Please retry the request with exponential backoff.", retry_after=_RETRY_AFTER)

@@ -21,8 +21,8 @@ from app.database import Database
 from app.errors import Conflict, NotFound
 from app.events.placement import EventStores
 from app.events.port import EventQuery
-from app.identity import register
 from app.rulebook.service import PolicyVersion, Rulebook
+from app.sight import people
 from app.sight.service import Sights
 from policies.amend import read_filter, with_filter, without_filter
 from policies.filters import CompiledFilter
@@ -80,16 +80,17 @@ class DropFilters:
         Events are compared as they are stored: what policy changed in them, the filter would have seen unchanged.
         """
         asked = CompiledFilter(read_filter(written))
-        store, query = self._stores.of(project.store_url), EventQuery(from_ms=self._clock() - days * _DAY_MS)
+        store, from_ms = self._stores.of(project.store_url), self._clock() - days * _DAY_MS
         until, after, records = time.monotonic() + self._budget_s, None, 0
         caught: Counter[str] = Counter()
         whole = True
         while True:
-            page = EventQuery(from_ms=query.from_ms, after=after, limit=_PAGE, newest_first=True)
+            page = EventQuery(from_ms=from_ms, after=after, limit=_PAGE, newest_first=True)
             with self._database.read() as tx:
-                rows = list(store.scan(tx, self._sights.internal(tx, project), page))
-                hidden = _hidden(tx, project.id, {row.uid for row in rows})
-            seen = [row for row in rows if row.uid not in hidden]
+                sight = self._sights.internal(tx, project)
+                rows = list(store.scan(tx, sight, page))
+                shown = {people.NOBODY, *people.in_sight(tx, store, sight, {row.uid for row in rows})}
+            seen = [row for row in rows if row.uid in shown]
             records += len(seen)
             caught.update(
                 row.name for row in seen if asked.applies_to(row.name) and asked.catches(msgspec.json.decode(row.properties))
@@ -138,8 +139,3 @@ class DropFilters:
             raise Conflict("the policy is written in a way that no filter can be put in or taken out", remedy=_REMEDY)
         made = self._rulebook.add(tx, project_id, text, author=actor)
         return self._rulebook.activate(tx, project_id, made.version, actor=actor)
-
-
-def _hidden(tx: Connection, project_id: int, uids: set[int]) -> set[int]:
-    known = register.rows_of(tx, project_id, uids - {0})
-    return {uid for uid in uids if uid and (uid not in known or known[uid].hidden)}
