@@ -9,6 +9,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -31,6 +32,8 @@ def load(text: str) -> Policy:
     return load_located(text)[0]
 
 
+# A version that is put in force is read when it is added, reviewed and compiled; what is read is frozen.
+@lru_cache(maxsize=8)
 def load_located(text: str) -> tuple[Policy, Positions]:
     """The policy, and the line and column of every part of it by its path: for whoever has more to say about it.
 
