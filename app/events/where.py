@@ -152,9 +152,9 @@ class _Compiler:
             case Name():
                 return _Sql(text=f"{self.dialect.row}.name")
             case Negative(inner):
-                return _Sql(number=f"(- {self.operand(inner)})")
+                return _Sql(number=f"(- {self.operand(self.value(inner))})")
             case Arithmetic(operator, left, right):
-                return self.arithmetic(operator, left, right)
+                return self.arithmetic(operator, self.value(left), self.value(right))
             case Comparison(operator, left, right) if operator not in ("==", "!="):
                 a, b = self.value(left).number, self.value(right).number
                 return _Sql() if a is None or b is None else _Sql(truth=f"({a} {operator} {b})")
@@ -183,22 +183,18 @@ class _Compiler:
 
     # --- arithmetic --------------------------------------------------------------------------------------------------
 
-    def operand(self, node: Expr) -> str:
-        found = self.value(node).number
-        if found is None:
-            return self.dialect.no_number
-        return self.dialect.operand(found)
+    def operand(self, held: _Sql) -> str:
+        return self.dialect.no_number if held.number is None else self.dialect.operand(held.number)
 
-    def arithmetic(self, operator: str, left: Expr, right: Expr) -> _Sql:
+    def arithmetic(self, operator: str, left: _Sql, right: _Sql) -> _Sql:
         a, b = self.operand(left), self.operand(right)
         if operator == "/":
             return _Sql(number=f"({a} / NULLIF({b}, 0.0))")
         if operator == "%":
             return _Sql(number=self.dialect.modulo(a, b))
         joined = None
-        if operator == "+":
-            first, second = self.value(left).text, self.value(right).text
-            joined = None if first is None or second is None else f"({first} || {second})"
+        if operator == "+" and left.text is not None and right.text is not None:
+            joined = f"({left.text} || {right.text})"
         return _Sql(text=joined, number=f"({a} {operator} {b})")
 
     # --- lists -------------------------------------------------------------------------------------------------------
@@ -242,9 +238,9 @@ class _Compiler:
     # --- functions ---------------------------------------------------------------------------------------------------
 
     def call(self, function: str, arguments: tuple[Expr, ...]) -> _Sql:
-        if function in ("floor", "ceil", "round"):
-            return _Sql(number=self.rounded(function, self.operand(arguments[0])))
         held, dialect = self.value(arguments[0]), self.dialect
+        if function in ("floor", "ceil", "round"):
+            return _Sql(number=self.rounded(function, self.operand(held)))
         truth = held.truth
         if function == "boolean":
             text = None if held.text is None else f"({held.text} <> '')"
