@@ -322,7 +322,7 @@ class Classifier:
         path, words = _spelled(name)
         for scope in Scope:
             for entry in self.candidates(path, scope, words):
-                if entry.rule.action.kind is not ActionKind.KEEP:
+                if not entry.keeps:
                     return True
                 if entry.events is None:
                     break

@@ -302,7 +302,7 @@ class Walk:
 
         def treated(name: str, value: str) -> Any:
             below = self._terms.classifier.place(root, name)
-            if value in _TAKEN or below.governing is None or below.governing.rule.action.kind is ActionKind.KEEP:
+            if value in _TAKEN or below.governing is None or below.governing.keeps:
                 return value
             result = self._value(below, value, f"{path}.{'<key>' if below.suspicious else name}", depth + 1)
             return "" if result is GONE else result

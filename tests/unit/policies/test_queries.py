@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from policies.compile import compile_policy
 from policies.context import CheckContext
 from policies.load import load
-from policies.model import Record, Scope
+from policies.model import Record, Scope, Signal
 from policies.pseudonym import PseudonymKey
 from tests.unit.policies.conftest import Check
 
@@ -117,3 +117,18 @@ def test_the_cheap_question_misses_nothing_that_the_walk_changes(texts: list[str
         assert thorough.properties is not None
         left: dict[str, Any] = {name: value for name, value in thorough.properties.items() if name == "link"}
         assert quick.properties == left
+
+
+def test_what_a_refused_purpose_removes_is_removed_behind_its_name_too() -> None:
+    text = """
+policy: test
+consent: {purposes: [{id: ads, signals: [gpc]}]}
+rules:
+  - {id: click, properties: [click_id], category: user.unique_id, sensitivity: internal, action: keep, purposes: [ads]}
+"""
+    gate = compile_policy(load(text))
+    record = Record(Scope.EVENT, "e", {"note": "https://x.example/?click_id=abc&page=2"})
+    (kept,) = gate.check([record], CONTEXT)
+    assert kept.properties == record.properties
+    (heard,) = gate.check([record], CheckContext(PseudonymKey(1, bytes(32)), signals=frozenset({Signal.GPC})))
+    assert heard.properties == {"note": "https://x.example/?click_id=&page=2"}
