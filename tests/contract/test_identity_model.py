@@ -1,6 +1,6 @@
 """Identity against a slow, obvious model, in random order: every mode, opt-outs and erasures between, spellings of one id.
 
-About a thousand steps here. `make identity` takes a hundred thousand and more (PORTCULLIS_IDENTITY_RUNS, runs of 50 steps).
+A few thousand steps here. `make identity` takes a hundred thousand and more (PORTCULLIS_IDENTITY_RUNS, runs of 50 steps).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from app.subjects.service import Subjects
 from tests.contract.identity_model import Model, key
 from tests.installation import KEEP_EVERYTHING, Installation
 
-RUNS = int(os.environ.get("PORTCULLIS_IDENTITY_RUNS", "24"))
+RUNS = int(os.environ.get("PORTCULLIS_IDENTITY_RUNS", "60"))
 STEPS = 50
 UUIDS = [f"0000000{n}-0000-4000-8000-000000000000" for n in (1, 2)]
 USERS = ["ada", "ben", "Cy@x.org", "cy@x.org", "\uff23y@x.org", "zo\u00e9", "zoe\u0301", "\ufb01", *UUIDS]

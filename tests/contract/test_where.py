@@ -55,7 +55,7 @@ def meant(documents: list[dict[str, Any]], node: Expr, name: str = "Viewed") -> 
     return {n for n, subject in enumerate(subjects) if matches(node, subject)}
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(documents, min_size=1, max_size=6), st.lists(expressions(), min_size=1, max_size=6))
 def test_every_engine_computes_what_the_reference_says(home: Installation, rows: list[dict[str, Any]], asked: list[Expr]) -> None:
     for node, chosen in zip(asked, found(home, rows, *asked), strict=True):
