@@ -83,12 +83,9 @@ def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> di
     for each in identifiers:
         by_lookup.setdefault(keys.lookup_of(each), []).append(each)
     found: dict[str, Row] = {}
-    for chunk in chunks(list(by_lookup)):
-        rows = tx.execute(_BY_LOOKUP, {"of_project": keys.project_id, "lookups": chunk})
-        for lookup, *columns in rows:
-            row = row_of(*columns)
-            for each in by_lookup[bytes(lookup)]:
-                found[each] = row
+    for lookup, row in _rows(tx, keys.project_id, "lookup", by_lookup):
+        for each in by_lookup[bytes(lookup)]:
+            found[each] = row
     return found
 
 
@@ -102,33 +99,30 @@ def standing_of_forms(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
     for each in identifiers:
         by_form.setdefault(keys.form_of(form_of(each)), []).append(each)
     found: dict[str, Row] = {}
-    for chunk in chunks(list(by_form)):
-        held: dict[bytes, list[Row]] = {}
-        for form, row in _rows(tx, keys.project_id, register.c.form, chunk):
-            held.setdefault(bytes(form), []).append(row)
-        for form, rows in held.items():
-            state, refused = gravest(row.state for row in rows), _NONE.union(*(row.refused for row in rows))
-            state = SubjectState.ACTIVE if state in ACCEPTED else state
-            if refused or state is not SubjectState.ACTIVE:
-                found.update(dict.fromkeys(by_form[form], Row(None, None, state, refused=refused)))
+    held: dict[bytes, list[Row]] = {}
+    for form, row in _rows(tx, keys.project_id, "form", by_form):
+        held.setdefault(bytes(form), []).append(row)
+    for form, rows in held.items():
+        state, refused = gravest(row.state for row in rows), _NONE.union(*(row.refused for row in rows))
+        state = SubjectState.ACTIVE if state in ACCEPTED else state
+        if refused or state is not SubjectState.ACTIVE:
+            found.update(dict.fromkeys(by_form[form], Row(None, None, state, refused=refused)))
     return found
 
 
 def rows_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, Row]:
     """The rows of the ids that have these register keys (`ProjectKeys.lookup_of`); unknown ones are left out."""
-    return {bytes(lookup): row for lookup, row in _rows(tx, project_id, register.c.lookup, lookups)}
+    return {bytes(lookup): row for lookup, row in _rows(tx, project_id, "lookup", lookups)}
 
 
 def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, Row]:
     """The rows of these uids. One that is left out belongs to nobody any more: the caller treats it as erased."""
-    return dict(_rows(tx, project_id, register.c.uid, uids))
+    return dict(_rows(tx, project_id, "uid", uids))
 
 
-def _rows(tx: Connection, project_id: int, by: sa.Column[Any], wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
-    columns = [by.label("wanted"), *ROW_COLUMNS]
+def _rows(tx: Connection, project_id: int, by: str, wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
     for chunk in chunks(list(wanted)):
-        rows = sa.select(*columns).where(register.c.project_id == project_id, by.in_(chunk))
-        for key, *values in tx.execute(rows):
+        for key, *values in tx.execute(_BY[by], {"of_project": project_id, "wanted": chunk}):
             yield key, row_of(*values)
 
 
@@ -140,10 +134,14 @@ def row_of(uid: int | None, person: int | None, state: str, request_id: str | No
 _STATES = {each.value: each for each in SubjectState}
 ROW_COLUMNS = tuple(register.c[name] for name in ("uid", "person", "state", "request_id", "refused_purposes", "read_as"))
 """The columns that make a `Row`, in the order of `row_of`."""
-# Made once: it stands in the path of every request, and making it costs more than running it.
-_BY_LOOKUP = sa.select(register.c.lookup, *ROW_COLUMNS).where(
-    register.c.project_id == sa.bindparam("of_project"), register.c.lookup.in_(sa.bindparam("lookups", expanding=True))
-)
+# Made once: they stand in the path of every request, and making one costs more than running it.
+_BY = {
+    name: sa.select(register.c[name].label("key"), *ROW_COLUMNS).where(
+        register.c.project_id == sa.bindparam("of_project"),
+        register.c[name].in_(sa.bindparam("wanted", expanding=True)),
+    )
+    for name in ("lookup", "form", "uid")
+}
 
 
 def enrol(
