@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from app.errors import InvalidInput
 from policies.cases import failures
@@ -62,6 +62,7 @@ class Review:
         return "; ".join(parts)
 
 
+@lru_cache(maxsize=16)  # validate, add and activate ask about the same text in turn, and nothing else enters the answer
 def review(text: str) -> Review:
     """Examine a policy text. Raises nothing for a text with mistakes: they are in the answer."""
     try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +110,20 @@ def build(tmp_path: Path, database_url: str | None, **env: str) -> Gate:
         variables["DATABASE_URL"] = database_url
     settings = Settings.from_env(variables)
     first_start.make_data_folder(settings)
-    migrate(settings.database_url)
+    if database_url:
+        migrate(database_url)
+    else:
+        shutil.copy(Path(_migrated().name) / "portcullis.db", settings.data_dir)
     clock = [NOW_MS]
     services = bootstrap(settings, clock=lambda: clock[0])
     path = first_start.make_demo_project(services)
     client = create_app(settings, services).test_client()
     return Gate(services, client, json.loads(path.read_text()), clock)
+
+
+@cache
+def _migrated() -> tempfile.TemporaryDirectory[str]:
+    """Where a migrated SQLite file is that every test copies: the revisions themselves are tested elsewhere."""
+    folder = tempfile.TemporaryDirectory()
+    migrate(f"sqlite:///{folder.name}/portcullis.db")
+    return folder
