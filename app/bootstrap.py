@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from app.access.service import Access
 from app.audit.service import AuditLog
+from app.audit.witness import Witness
 from app.custody.service import Custody
 from app.database import Database
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
@@ -115,7 +116,8 @@ def bootstrap(
     database = database or Database(settings.database_url, pool_size=settings.threads + 2)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
-    stores, keyring, audit = stores or EventStores(), Keyring(master_key), AuditLog(database)
+    stores, keyring = stores or EventStores(), Keyring(master_key)
+    audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
     metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
@@ -140,7 +142,7 @@ def bootstrap(
         digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
-        queue=RequestQueue(database, clock, settings.job_lease * 1_000),
+        queue=RequestQueue(database, clock, settings.job_lease * 1_000, audit),
         quarantine=quarantine,
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),

@@ -12,8 +12,10 @@ from app import cli_identity, cli_observe, first_start, local_certificate
 from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
-from app.audit import verify
+from app.audit import fsck
+from app.audit.witness import Witness
 from app.bootstrap import bootstrap
+from app.cli_audit import audit
 from app.cli_keys import keys
 from app.cli_lexicon import lexicon
 from app.cli_policy import policy
@@ -22,6 +24,7 @@ from app.database import Database, migrate
 from app.embedded import plan_queue
 from app.errors import PortcullisError, Unavailable
 from app.keys.master import load_master_key
+from app.keys.service import Keyring
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
@@ -92,6 +95,7 @@ def run(settings: Settings, tls: bool) -> None:
         migrate(settings.database_url)
         services = bootstrap(settings)
         services.database.refuse_unsafe()
+        _refuse_older(settings, services.database, services.keyring)
         credentials = first_start.make_demo_project(services)
         services.close()
         queue = plan_queue(settings.data_dir)
@@ -189,13 +193,19 @@ def _job_process(module: str) -> None:
 
 def _refuse_unsafe(settings: Settings) -> None:
     die_with_parent() if settings.embedded else None
-    load_master_key(settings)
+    keyring = Keyring(load_master_key(settings))
     database = Database(settings.database_url, pool_size=1)
     try:
         database.ping()
         database.refuse_unsafe()
+        _refuse_older(settings, database, keyring)
     finally:
         database.close()
+
+
+def _refuse_older(settings: Settings, database: Database, keyring: Keyring) -> None:
+    if settings.witness:
+        fsck.refuse_older(database, keyring, Witness(settings.witness))
 
 
 @cli.command(name="migrate")
@@ -312,16 +322,7 @@ cli.add_command(lexicon)
 
 cli.add_command(keys)
 cli.add_command(upstream)
-
-
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def audit(arguments: tuple[str, ...]) -> None:
-    """Verify a certificate or a pulled log, offline."""
-    words = list(arguments)
-    if words[:1] == ["verify"]:
-        del words[0]
-    sys.exit(verify.main(words))
+cli.add_command(audit)
 
 
 if __name__ == "__main__":

@@ -294,12 +294,18 @@ def answers_without_schema() -> Iterator[tuple[str, Operations]]:
     texts = {
         "/policy.schema.json": "application/schema+json",
         "/v1/certificate-key": "text/plain",
-        "/v1/audit/entries": "application/x-ndjson",
+        "/v1/audit/bundle": "application/x-ndjson",
+        "/v1/audit/checkpoint": "text/plain",
+        "/v1/audit/key": "text/plain",
+        "/v1/audit/tile/{tier}/{number}": "application/octet-stream",
+        "/v1/audit/tile/entries/{number}": "application/octet-stream",
         "/metrics": "text/plain",
     }
     for path, kind in texts.items():
         schema = _OBJECT if "json" in kind and "nd" not in kind else _TEXT
         yield path, {"get": {"responses": {"200": {"description": "OK", "content": {kind: {"schema": schema}}}}}}
+    lines = {"application/x-ndjson": {"schema": _TEXT}, "text/csv": {"schema": _TEXT}}
+    yield "/v1/audit/entries", {"get": {"responses": {"200": {"description": "OK", "content": lines}}}}
     ready = _closed(status=_TEXT, database=_TEXT, doorbell=_TEXT, geolocation=_TEXT)
     for path, schema in (
         ("/healthz", _closed(status=_TEXT, version=_TEXT)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import datetime
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -100,7 +102,7 @@ class _FromSql(Collector):
             "portcullis_keys", "Versions of project keys, by purpose and state.", labels=("purpose", "state")
         )
         rotations = CounterMetricFamily("portcullis_key_rotations", "Rotations of project keys, by purpose.", labels=("purpose",))
-        waiting = GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place.")
+        waiting, unsigned = _audit_families()
         versions, projects = _policy_families()
         removed = CounterMetricFamily(
             "portcullis_retention_removed", "What retention removed, whole events and single properties.", labels=("what",)
@@ -133,6 +135,7 @@ class _FromSql(Collector):
                 for purpose, n in tx.execute(rotated.group_by(wrapped_key.c.purpose)):
                     rotations.add_metric((purpose,), n)
                 waiting.add_metric((), tx.execute(sa.select(sa.func.count()).select_from(audit_staging)).scalar_one())
+                unsigned.add_metric((), _oldest_staged(tx))
                 _count_policies(tx, versions, projects)
                 totals = sa.select(sa.func.sum(retention_mark.c.events), sa.func.sum(retention_mark.c.properties))
                 for what, n in zip(("events", "properties"), tx.execute(totals).one(), strict=True):
@@ -146,8 +149,23 @@ class _FromSql(Collector):
                     lexicon.add_metric((what,), tx.execute(sa.select(sa.func.count()).where(condition)).scalar_one())
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
-        yield from (requests, keys, rotations, waiting, versions, projects, removed, swept, findings, lexicon)
+        yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
         yield from (parcels, oldest, forwarded)
+
+
+def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    return (
+        GaugeMetricFamily("portcullis_audit_staged_entries", "Audit entries not yet in place."),
+        GaugeMetricFamily(
+            "portcullis_audit_oldest_staged_seconds",
+            "When the audit entry was made that waits longest for its place, 0 when none waits: alarm when it is 5 s ago.",
+        ),
+    )
+
+
+def _oldest_staged(tx: Connection) -> float:
+    body = tx.execute(sa.select(audit_staging.c.body).order_by(audit_staging.c.id).limit(1)).scalar()
+    return 0.0 if body is None else datetime.fromisoformat(json.loads(body)["t"]).timestamp()
 
 
 _LEXICON = {

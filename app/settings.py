@@ -31,6 +31,7 @@ class Settings:
     `expected_days` is how long a finding that an officer calls expected stays quiet.
     `digest_hosts` are the hosts that webhooks of digests may go to; `smtp_url` is `smtp://` or `smtps://`, None sends no mail.
     `tls_certificate` and `tls_key` are PEM files; with them the web process speaks https, without them http.
+    `witness` is the file that every signed checkpoint of the audit log is appended to, None for none.
     `upstream` is the collector that new projects forward to, None for none; `upstream_region` where that keeps data.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     digest_hosts: frozenset[str]
     smtp_url: str | None = field(repr=False)
     mail_from: str
+    witness: Path | None
     embedded: bool
 
     @classmethod
@@ -97,6 +99,7 @@ class Settings:
             ),
             smtp_url=_smtp_url(env.get("PORTCULLIS_SMTP_URL")),
             mail_from=env.get("PORTCULLIS_MAIL_FROM") or "portcullis@localhost",
+            witness=Path(env["PORTCULLIS_WITNESS"]).expanduser().absolute() if env.get("PORTCULLIS_WITNESS") else None,
             embedded=_boolean(env, "PORTCULLIS_EMBEDDED", "DATABASE_URL" not in env),
         )
 

@@ -1,6 +1,7 @@
-"""Checks a certificate or a pulled log offline: no network, no database, no secret.
+"""Checks a certificate, or a whole log against its signed checkpoint, offline: no network, no database, no secret.
 
     python app/audit/verify.py certificate certificate.txt --key 'portcullis/1000001+…'
+    python app/audit/verify.py bundle bundle.ndjson --key 'portcullis/1000001/audit+…' --held checkpoint.txt
     python app/audit/verify.py log entries.ndjson
 
 Standard library and `cryptography` only. Exit status 0: it holds; 1: it does not; 2: it could not be read.
@@ -12,16 +13,22 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 if __package__:
+    from app.audit.checkpoint import BadCheckpoint, Checkpoint, parse
+    from app.audit.merkle import Frontier
     from app.audit.note import BadNote, open_note
-else:  # Run as a file, apart from the rest of the service: note.py lies beside it.
+else:  # Run as a file, apart from the rest of the service: these three lie beside it.
     sys.path.insert(0, str(Path(__file__).parent))
+    from checkpoint import BadCheckpoint, Checkpoint, parse  # type: ignore[import-not-found,no-redef]
+    from merkle import Frontier  # type: ignore[import-not-found,no-redef]
     from note import BadNote, open_note  # type: ignore[import-not-found,no-redef]
 
 HEADER = "portcullis erasure certificate v1"
+_BUNDLE = "portcullis audit bundle v1"
 
 
 class DoesNotHold(ValueError):
@@ -32,19 +39,81 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of the command."""
     options = _parser().parse_args(arguments)
     try:
-        text = Path(options.file).read_text(encoding="utf-8")
-        if options.what == "certificate":
-            print("\n".join(describe(verify_certificate(text, options.key))))
-        else:
-            count, first = verify_log(text)
-            print(f"HOLDS: {count} entries from index {first}, each with its leaf hash, without a gap")
-    except (BadNote, DoesNotHold) as fault:
+        with Path(options.file).open(encoding="utf-8") as given:
+            for line in _REPORTS[options.what](given, options):
+                print(line)
+    except (BadNote, BadCheckpoint, DoesNotHold) as fault:
         print(f"DOES NOT HOLD: {fault}", file=sys.stderr)
         return 1
     except (OSError, UnicodeDecodeError) as fault:
-        print(f"cannot read {options.file}: {type(fault).__name__}", file=sys.stderr)
+        print(f"cannot read {getattr(fault, 'filename', None) or options.file}: {type(fault).__name__}", file=sys.stderr)
         return 2
     return 0
+
+
+def _report_certificate(given: TextIO, options: argparse.Namespace) -> list[str]:
+    return describe(verify_certificate(given.read(), options.key))
+
+
+def _report_log(given: TextIO, _options: argparse.Namespace) -> list[str]:
+    count, first = verify_log(given)
+    return [
+        f"HOLDS: {count} entries from index {first}, each with its leaf hash, without a gap",
+        "  no checkpoint was given: whoever wrote this file could have written another (see `bundle`)",
+    ]
+
+
+def _report_bundle(given: TextIO, options: argparse.Namespace) -> list[str]:
+    held = Path(options.held).read_text(encoding="utf-8") if options.held else None
+    found = verify_bundle(given, options.key, held)
+    lines = [f"HOLDS: {found.size} entries of {found.origin}, root {found.root.hex()}, signed by the key given"]
+    if held is None:
+        lines.append("  no older checkpoint was given: whoever holds the signing key could have written another log")
+    else:
+        lines.append("  it extends the checkpoint that you held")
+    return lines
+
+
+def verify_bundle(lines: Iterable[str], key: str, held: str | None = None) -> Checkpoint:
+    """The checkpoint of a bundle, which `key` signed and whose root its entries have. Memory does not grow with them.
+
+    With `held`, a checkpoint of the same log that was kept from an earlier day, the entries must begin with those that
+    it covers. Raises `BadNote`, `BadCheckpoint` or `DoesNotHold`.
+    """
+    given = iter(lines)
+    said = parse(open_note(_note_of(next(given, "")), [key]))
+    older = parse(open_note(held, [key])) if held is not None else None
+    if older is not None and older.origin != said.origin:
+        raise DoesNotHold("the checkpoint that you held is of another log")
+    if older is not None and older.size > said.size:
+        raise DoesNotHold(f"you held a checkpoint of {older.size} entries, and this log has {said.size}: it was cut, or is older")
+    tree = Frontier()
+    _compare(older, tree)
+    for _, leaf in _entries(given, first=0):
+        if tree.size == said.size:
+            raise DoesNotHold(f"there are more entries than the {said.size} that the checkpoint covers")
+        tree.append(leaf)
+        _compare(older, tree)
+    if tree.size != said.size:
+        raise DoesNotHold(f"the checkpoint covers {said.size} entries, and {tree.size} are there")
+    if tree.root() != said.root:
+        raise DoesNotHold("the entries do not have the root that was signed: one was changed, swapped, put in or taken out")
+    return said
+
+
+def _compare(older: Checkpoint | None, tree: Frontier) -> None:
+    if older is not None and older.size == tree.size and older.root != tree.root():
+        raise DoesNotHold(f"the first {older.size} entries are not those of the checkpoint that you held: the log was rewritten")
+
+
+def _note_of(line: str) -> str:
+    try:
+        head = json.loads(line)
+        if head["bundle"] == _BUNDLE:
+            return str(head["checkpoint"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise DoesNotHold("the first line is not that of an audit bundle")
 
 
 def verify_certificate(note: str, key: str) -> dict[str, Any]:
@@ -54,7 +123,7 @@ def verify_certificate(note: str, key: str) -> dict[str, Any]:
         raise DoesNotHold("this is a signed note, and not an erasure certificate")
     try:
         statement = json.loads(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DoesNotHold("the statement is not JSON") from None
     if not isinstance(statement, dict) or _canonical(statement) != rest.rstrip("\n"):
         raise DoesNotHold("the statement is not in canonical form")
@@ -64,25 +133,36 @@ def verify_certificate(note: str, key: str) -> dict[str, Any]:
     return statement
 
 
-def verify_log(text: str) -> tuple[int, int]:
+def verify_log(lines: Iterable[str]) -> tuple[int, int]:
     """How many entries, and the first index. Raises `DoesNotHold` at the first line that is not right."""
-    first = expected = None
+    first = None
     count = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            each = json.loads(line)
-            index, leaf, entry = each["index"], each["leaf"], each["entry"]
-        except (ValueError, KeyError, TypeError):
-            raise DoesNotHold(f"line {number} is not an entry") from None
-        if expected is not None and index != expected:
-            raise DoesNotHold(f"line {number} has index {index}, and {expected} comes next")
-        if hashlib.sha256(b"\x00" + _canonical(entry).encode()).hexdigest() != leaf:
-            raise DoesNotHold(f"line {number} was changed: its leaf hash is another")
+    for index, _ in _entries(lines):
         first = index if first is None else first
-        expected, count = index + 1, count + 1
+        count += 1
     if first is None:
         raise DoesNotHold("there is no entry")
     return count, first
+
+
+def _entries(lines: Iterable[str], first: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Index and leaf hash of each entry, computed from its canonical bytes. Raises `DoesNotHold`."""
+    expected = first
+    for number, line in enumerate(lines, 1):
+        try:
+            each = json.loads(line)
+            index, leaf, entry = each["index"], each["leaf"], each["entry"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise DoesNotHold(f"line {number} is not an entry") from None
+        if expected is not None and index != expected:
+            raise DoesNotHold(f"line {number} has index {index}, and {expected} comes next")
+        computed = hashlib.sha256(b"\x00" + _canonical(entry).encode("utf-8", "surrogatepass")).digest()
+        if computed.hex() != leaf:
+            raise DoesNotHold(f"line {number} was changed: its leaf hash is another")
+        if not isinstance(index, int):
+            raise DoesNotHold(f"line {number} is not an entry")
+        expected = index + 1
+        yield index, computed
 
 
 def describe(statement: dict[str, Any]) -> list[str]:
@@ -111,9 +191,15 @@ def _parser() -> argparse.ArgumentParser:
     certificate = kinds.add_parser("certificate", help="a signed erasure certificate")
     certificate.add_argument("file")
     certificate.add_argument("--key", required=True, help="the verifier key, from GET /v1/certificate-key")
+    bundle = kinds.add_parser("bundle", help="a whole log, as GET /v1/audit/bundle gives it")
+    bundle.add_argument("file")
+    bundle.add_argument("--key", required=True, help="the verifier key, from GET /v1/audit/key")
+    bundle.add_argument("--held", help="a checkpoint of this log that you kept from an earlier day")
     kinds.add_parser("log", help="entries as GET /v1/audit/entries gives them").add_argument("file")
     return parser
 
+
+_REPORTS = {"certificate": _report_certificate, "bundle": _report_bundle, "log": _report_log}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -47,11 +47,11 @@ class Claim:
 class RequestQueue:
     """The request table as a queue. `lease_ms` is how long a worker may be silent before another takes over."""
 
-    def __init__(self, database: Database, clock: Callable[[], int], lease_ms: int, audit: AuditLog | None = None) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], lease_ms: int, audit: AuditLog) -> None:
         self._database = database
         self._clock = clock
         self._lease_ms = lease_ms
-        self._audit = audit or AuditLog(database)
+        self._audit = audit
 
     @property
     def lease_seconds(self) -> float:
