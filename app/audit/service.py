@@ -74,8 +74,7 @@ class AuditLog:
         self._keyring = keyring
         self._sequencer = Sequencer(database, keyring, witness)
 
-    @staticmethod
-    def stage(tx: Connection, entry: Entry) -> None:
+    def stage(self, tx: Connection, entry: Entry) -> None:
         """Write `entry` in the caller's transaction: it stands if and only if the act does."""
         tx.execute(sa.insert(audit_staging).values(project_id=entry.project_id, body=entry.canonical()))
 

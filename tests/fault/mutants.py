@@ -37,6 +37,7 @@ class Mutant:
     tests: tuple[str, ...]
 
 
+_AUDIT = "tests/contract/test_audit.py"
 _PROMISES = "tests/integration/test_promises.py"
 _LIFE = "tests/integration/test_life_of_a_request.py"
 _QUERY = "tests/integration/test_query.py"
@@ -416,9 +417,33 @@ MUTANTS = (
         "audit-missing",
         "every act is in the log",
         "app/ingest/service.py",
-        "        self._audit.stage(tx, entry)\n        heeded",
-        "        heeded",
+        "        self._audit.stage(tx, entry)\n        if part.honoured",
+        "        if part.honoured",
         (_LIFE, "-k", "the_log_has_each_act"),
+    ),
+    Mutant(
+        "audit-fork",
+        "no checkpoint is signed over a log that does not extend the last one",
+        "app/audit/sequencer.py",
+        "            _refuse_fork(tx, project_id, size, root, tree)",
+        "            pass",
+        (_AUDIT, "-k", "no_checkpoint_is_signed and sqlite"),
+    ),
+    Mutant(
+        "audit-held",
+        "a log that was rewritten under its own key does not extend a checkpoint held",
+        "app/audit/verify.py",
+        "        _compare(older, tree)\n    if tree.size",
+        "    if tree.size",
+        ("tests/unit/audit/test_verify.py",),
+    ),
+    Mutant(
+        "audit-witness",
+        "a database older than its witness is not served",
+        "app/cli.py",
+        "        _refuse_older(settings, database, keyring)",
+        "        pass",
+        (_AUDIT, "-k", "no_process_starts and sqlite"),
     ),
     # --- values
     Mutant(
