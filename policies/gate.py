@@ -8,6 +8,7 @@ record in which that pass suspects something is walked with the exact detectors.
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -45,7 +46,9 @@ _ADDRESSES = ("ip", "$ip")
 # How many records share one pass of the wide patterns. More save its fixed cost; but where it suspects something, the
 # place is looked for in all of them.
 _TOGETHER = 8
-_OPAQUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_OPAQUE_LENGTH = 32
+_ACTIVE, _PASS = SubjectState.ACTIVE, Verdict.PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class _View(msgspec.Struct, frozen=True):
     """One record name as the policy sees it, with the shapes seen under it."""
 
     shapes: Shapes
+    known: Mapping[tuple[str, ...], Plan]  # Those of the shapes, at hand.
     refused: Remark | None
     unknown: bool
     filters: tuple[CompiledFilter, ...]
@@ -121,35 +125,34 @@ class Gate:
         views = self._views
         for at, record in enumerate(records):
             try:
-                if careful or record.state is not SubjectState.ACTIVE or record.refused_purposes:
-                    refused = self._consent.refusal(record, context.signals)
-                    if refused is not None:
-                        decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
-                        continue
+                if (careful or record.state is not _ACTIVE or record.refused_purposes) and (
+                    refused := self._consent.refusal(record, context.signals)
+                ) is not None:
+                    decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
+                    continue
                 view = views[record.scope].get(record.name) or self._view(record.scope, record.name)
                 properties = record.properties
                 if view.special and (remark := _refusing(view, properties)) is not None:
                     decisions[at] = _dropped(remark)
                     continue
                 keys = tuple(properties)
-                plan = view.shapes.known.get(keys) or view.shapes.made(keys)
+                plan = view.known.get(keys) or view.shapes.made(keys)
                 doubtful: Collection[str] = ()
                 for key, types in plan.guards:
                     if type(properties[key]) not in types:
                         doubtful = (*doubtful, key)
-                if plan.identifiers and (exposed or record.scope is not Scope.EVENT):
-                    doubtful = {*doubtful, *(key for key in plan.identifiers if self._is_worth(properties[key]))}
+                for key in plan.identifiers if exposed else plan.exposed:
+                    if key not in doubtful and self._is_worth(properties[key]):
+                        doubtful = (*doubtful, key)
                 names, found = plan.scanned, plan.values(properties)
                 for key in plan.insert_ids:
-                    insert_id = properties[key]
-                    # 128 random bits in hexadecimal are what SDKs make, and what any pass over digits suspects.
-                    if type(insert_id) is not str or _OPAQUE.fullmatch(insert_id) is None:
+                    if not _is_opaque(properties[key]):
                         names, found = (*names, key), (*found, properties[key])
+                ready.append((at, record, view, plan, doubtful, names))
             except Exception:  # noqa: S112 - it stays refused, as every record is until somebody has judged it.
                 continue
-            ready.append((at, record, view, plan, doubtful, names))
             values.append(found)
-            if len(ready) == _TOGETHER:
+            if len(values) == _TOGETHER:
                 self._decide(ready, values, context, decisions)
                 ready, values = [], []
         if ready:
@@ -173,7 +176,7 @@ class Gate:
             elif doubtful or plan.walked or view.special or more:
                 decisions[at] = self._decided(each, None, context)
             else:
-                decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
+                decisions[at] = Decision(_PASS, record.name, record.properties, ())
 
     def _suspects(self, ready: list[_Ready], values: list[Sequence[Any]]) -> Mapping[int, set[int]] | None:
         """Which values of which records the wide pass suspects; None when that cannot be told.
@@ -292,7 +295,8 @@ class Gate:
         filters = tuple(each for each in self._events.filters if event and each.applies_to(name))
         suspicious = self._terms.scanner.suspicion.name(name)
         special = bool(refused is not None or unknown or filters or suspicious)
-        view = _View(self._shapes_of(scope, mask), refused, unknown, filters, suspicious, special)
+        shapes = self._shapes_of(scope, mask)
+        view = _View(shapes, shapes.known, refused, unknown, filters, suspicious, special)
         # A name that may hold personal data is not kept in memory, nor is one of unusual length.
         if not suspicious and len(name) <= _MAX_CACHED_NAME:
             views = self._views[scope]
@@ -319,6 +323,19 @@ class Gate:
                 self._shapes.clear()
             shapes = self._shapes[root] = Shapes(self._terms.classifier, root)
         return shapes
+
+
+def _is_opaque(insert_id: Any) -> bool:
+    """Whether it is 128 bits in hexadecimal, which SDKs make at random and any pass over digits suspects."""
+    if type(insert_id) is not str:
+        return False
+    if len(insert_id) != _OPAQUE_LENGTH:
+        return _UUID.fullmatch(insert_id) is not None
+    try:
+        unhexlify(insert_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _refusing(view: _View, properties: Mapping[str, Any]) -> Remark | None:
