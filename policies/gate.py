@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import unhexlify
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
@@ -34,9 +34,10 @@ from policies.model import (
     Unknown,
     Verdict,
 )
+from policies.outcome import Refused
 from policies.shapes import SCALARS, Plan, Shapes
 from policies.terms import Terms, fallback_of, leaves_alone
-from policies.walk import Refused, Walk
+from policies.walk import Walk
 from policies.wide import is_clean, suspects
 
 _MAX_VIEWS = 4_096
@@ -169,12 +170,12 @@ class Gate:
         for index, each in enumerate(ready):
             at, record, view, plan, doubtful, names = each
             if suspected is None:
-                decisions[at] = self._decided(each, values[index], context, shared=len(ready) > 1)
+                decisions[at] = self._decided(each, values[index], context, more, shared=len(ready) > 1)
             elif index in suspected:
                 worth = [names[value] for value in suspected[index]]
-                decisions[at] = self._decided(each, None, context, worth)
+                decisions[at] = self._decided(each, None, context, more, worth)
             elif doubtful or plan.walked or view.special or more:
-                decisions[at] = self._decided(each, None, context)
+                decisions[at] = self._decided(each, None, context, more)
             else:
                 decisions[at] = Decision(_PASS, record.name, record.properties, ())
 
@@ -214,22 +215,23 @@ class Gate:
         ready: _Ready,
         values: Sequence[Any] | None,
         context: CheckContext,
+        more: bool,
         worth: Collection[str] = (),
         shared: bool = False,
     ) -> Decision:
-        """The decision on a record that needs a closer look, or whose place is to be looked up. ``values`` are those
+        """The decision on a record that needs a closer look, or of which there is ``more`` to say. ``values`` are those
         that the wide pass could not judge, because of another record perhaps when it was ``shared``; ``worth`` the
         keys of those that it suspects."""
         _, record, view, plan, doubtful, names = ready
         try:
             if values is not None and not (shared and self._is_clean(values)):
                 worth = [key for key, value in zip(names, values, strict=True) if self._is_worth(value)]
-            keys: Collection[str] = tuple(record.properties) if plan.suspicious else {*plan.touched, *doubtful, *worth}
+            keys: Collection[str] = record.properties if plan.suspicious else {*plan.touched, *doubtful, *worth}
             if not (keys or view.suspicious or view.unknown):
                 decision = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decision = self._walked(record, context, view, keys)
-            return self._heard(context, self._located(record, context, decision))
+            return self._heard(context, self._located(record, context, decision)) if more else decision
         except Refused as refused:
             return _dropped(refused.remark)
         except Exception:
@@ -244,7 +246,7 @@ class Gate:
             return self._terms.scanner.number(value) is not None
         return type(value) not in SCALARS and not self._is_clean(value)
 
-    def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
+    def _walked(self, record: Record, context: CheckContext, view: _View, keys: Collection[str]) -> Decision:
         walk = Walk(self._terms, context, record)
         name = walk.name(record.name) if view.suspicious else record.name
         properties = walk.members(record.properties, keys, view.shapes.root)
