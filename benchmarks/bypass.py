@@ -52,7 +52,8 @@ def _hostile() -> None:
         once, twice, more = (seconds(gate, make(times * SMALL), CONTEXT, 3 if times < 4 else 1) for times in (1, 2, 4))
         kilobytes = size(small) / 1000
         mark = "  over 5 ms" if once > SLOW else ""
-        print(f"{kind:30} {kilobytes:8.0f} {once * 1e3:9.2f} {once * 1e6 / kilobytes:9.1f} {twice / once:9.1f} {more / once:9.1f}{mark}")
+        cost = f"{once * 1e3:9.2f} {once * 1e6 / kilobytes:9.1f}"
+        print(f"{kind:30} {kilobytes:8.0f} {cost} {twice / once:9.1f} {more / once:9.1f}{mark}")
 
 
 if __name__ == "__main__":
