@@ -20,7 +20,7 @@ from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.identity.service import Identity
-from app.ingest.lanes import Lane
+from app.ingest.lanes import WAITING_ROOM, Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -113,7 +113,8 @@ def bootstrap(
     stores: EventStores | None = None,
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
-    database = database or Database(settings.database_url, pool_size=settings.threads + 2)
+    # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
+    database = database or Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
     stores, keyring = stores or EventStores(), Keyring(master_key)
