@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from app.access.accounts import ServiceAccounts
 from app.access.service import Access
 from app.audit.service import AuditLog
 from app.audit.witness import Witness
@@ -63,6 +64,7 @@ class Services:
     custody: Custody
     audit: AuditLog
     access: Access
+    accounts: ServiceAccounts
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
@@ -113,13 +115,12 @@ def bootstrap(
     stores: EventStores | None = None,
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
-    # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
-    database = database or Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
+    database = database or _database(settings)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
     stores, keyring = stores or EventStores(), Keyring(master_key)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    metrics = Metrics(database)
+    access, metrics = Access(master_key, keyring, audit, clock), Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
@@ -133,7 +134,8 @@ def bootstrap(
         keyring=keyring,
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
-        access=Access(master_key, keyring, audit, clock),
+        access=access,
+        accounts=ServiceAccounts(access, audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
@@ -164,6 +166,11 @@ def bootstrap(
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _database(settings: Settings) -> Database:
+    # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
+    return Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
 
 
 def _lane(settings: Settings) -> Lane:

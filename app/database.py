@@ -41,6 +41,7 @@ _LOCK_TIMEOUT_MS = 10_000
 _POOL_TIMEOUT_S = 10
 _RETRY_AFTER = 2
 _WAL_TRIES = 100
+_SQLITE_PATIENCE_MS = 15_000
 
 
 class Holds(StrEnum):
@@ -147,6 +148,26 @@ class Database:
                 yield connection
 
     @contextmanager
+    def write_unless_busy(self) -> Iterator[Connection]:
+        """As `write`, for what may as well be left out: raises `Unavailable` at once while another writer has SQLite."""
+        with _faults(), self.engine.connect() as connection:
+            if self.sqlite:
+                self._patience(connection, 0)
+            try:
+                connection.execution_options(portcullis_write=True)
+                with connection.begin():
+                    yield connection
+            finally:
+                if self.sqlite:
+                    self._patience(connection, _SQLITE_PATIENCE_MS)
+
+    @staticmethod
+    def _patience(connection: Connection, milliseconds: int) -> None:
+        # Through the driver: as a statement it would begin a transaction.
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout={milliseconds}")
+
+    @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:
         """A connection in autocommit, for VACUUM and checkpoints."""
         with _faults(), self.engine.connect() as connection:
@@ -221,7 +242,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "secure_delete=ON",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "busy_timeout=15000",
+        f"busy_timeout={_SQLITE_PATIENCE_MS}",
         "cache_size=-16000",
     ):
         connection.execute(f"PRAGMA {pragma}")

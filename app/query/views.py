@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import chain
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request
 from flask_smorest import Blueprint as SmorestBlueprint
@@ -55,7 +56,7 @@ def cohort_blueprint() -> SmorestBlueprint:
 def export() -> Response:
     """Events of a range of days, one JSON object a line, streamed; zero bytes when there is none."""
     _own_project(request.args)
-    params = export_params(request.args)
+    params = export_params(request.args, _zone())
     if request.method == "HEAD":
         return _text(())
     stream = services().query.export(caller(), params)
@@ -75,7 +76,7 @@ def export() -> Response:
     return response
 
 
-@needs(Permission.EVENTS_READ)
+@needs(Permission.EVENTS_READ, project_in_form=True)
 def engage() -> Response:
     """A page of profiles; parameters stand in the query or in a form."""
     _own_project(request.values)
@@ -92,15 +93,15 @@ def engage() -> Response:
     )
 
 
-@needs(Permission.EVENTS_READ)
+@needs(Permission.EVENTS_READ, project_in_form=True)
 def activity() -> Response:
     """What some people did in a range of days, oldest first; the newest ten thousand at most."""
     _own_project(request.values)
-    events = services().feed.events(caller(), feed_params(request.values))
+    events = services().feed.events(caller(), feed_params(request.values, _zone()))
     return json_response({"status": "ok", "results": {"events": events}})
 
 
-@needs(Permission.EVENTS_READ)
+@needs(Permission.EVENTS_READ, project_in_form=True)
 def cohort_list() -> Response:
     """Every cohort with its count, in Mixpanel's shape."""
     _own_project(request.values)
@@ -139,8 +140,13 @@ def delete_cohort(cohort_id: int) -> None:
     services().cohorts.delete(caller(), cohort_id)
 
 
+def _zone() -> tzinfo:
+    name = caller().project.time_zone
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
 def _own_project(sent: Mapping[str, str]) -> None:
-    # A service account that names its project in a form (wire section 2) is not checked before the body is read.
+    # A project secret or a bearer has one project, and a service account its own (wire section 2).
     if sent.get("project_id") not in (None, "", str(caller().project.id)):
         raise NotAllowed(
             "this credential is not of that project",
