@@ -209,6 +209,12 @@ def _analysts() -> Iterator[tuple[str, Operations]]:
             yield f"{below}/{path}", {"get": one, "post": one}
 
 
+def _refused() -> Iterator[tuple[str, Operations]]:
+    shared = {"tags": ["readers"], "security": _TOKEN_OR_ACCOUNT, "responses": _faults(400, 401, 403, 413, 503)}
+    for path in ("/api/2.0/jql", "/api/query/jql"):
+        yield path, {method: {**shared, "summary": "JQL: refused"} for method in ("get", "post")}
+
+
 def _schemas() -> Iterator[tuple[str, Operations]]:
     codes = (400, 401, 403, 404, 413, 429, 503)
     shared = {"tags": ["schemas"], "security": _TOKEN_OR_ACCOUNT}
@@ -351,6 +357,7 @@ def paths() -> Iterator[tuple[str, Operations]]:
     yield "/record", {"post": {**fixed, "summary": "Session replay: refused", "responses": _faults(403)}}
     yield from _readers()
     yield from _analysts()
+    yield from _refused()
     yield from _schemas()
     yield from _accounts()
     yield from _gdpr()

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from flask_smorest import Blueprint as SmorestBlueprint
 
 from app.access.roles import Permission
-from app.errors import NotAllowed
+from app.errors import NotAllowed, Unsupported
 from app.http import Problem, api_blueprint, app_dialect, caller, json_response, needs, services, speak
 from app.query.export import gzipped
 from app.query.feed import feed_params
@@ -35,6 +35,8 @@ def blueprint() -> Blueprint:
         ("/api/query/stream/query", activity, ["GET", "POST"]),
         ("/api/2.0/cohorts/list", cohort_list, ["GET", "POST"]),
         ("/api/query/cohorts/list", cohort_list, ["GET", "POST"]),
+        ("/api/2.0/jql", jql, ["GET", "POST"]),
+        ("/api/query/jql", jql, ["GET", "POST"]),
     ):
         for rule in (path, path + "/"):
             routes.add_url_rule(rule, view.__name__, view, methods=methods, strict_slashes=False)
@@ -119,6 +121,13 @@ def cohort_list() -> Response:
             for each in services().cohorts.listing(caller())
         ]
     )
+
+
+@needs(Permission.EVENTS_READ)
+def jql() -> Response:
+    """Scripts are refused by name: a client that is told 404 looks for its mistake."""
+    remedy = "choose by `where` in /api/2.0/export and /api/2.0/engage, and count what comes"
+    raise Unsupported("JQL, a script that runs over the events, is not supported by this installation", remedy=remedy)
 
 
 @needs(Permission.EVENTS_READ)
