@@ -59,6 +59,7 @@ def log(tenant: Tenant, action: str) -> list[dict[str, Any]]:
 
 def test_an_account_is_made_read_listed_and_ended_as_published(tenant: Tenant) -> None:
     home, admin = tenant.home, tenant.auth(Role.ADMIN)
+    home.clock.advance(seconds=1)  # They are listed in the order in which they were made.
     answer = ask(
         home, admin, "POST", "", {"username": "robot", "role": "admin", "projects": [{"id": tenant.id, "role": "analyst"}]}
     )
