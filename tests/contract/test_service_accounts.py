@@ -358,3 +358,12 @@ def test_every_act_is_in_the_log_with_before_and_after(tenant: Tenant) -> None:
     ]
     assert {each["actor"] for each in changes} == {tenant.ids["admin"]}
     assert log(tenant, "principal.revoked")[-1]["obj"] == changes[0]["obj"]
+
+
+def test_accounts_are_counted(tenant: Tenant) -> None:
+    found = made(tenant)
+    status(tenant.home, sign_in(found))
+    told = tenant.client.get("/metrics", headers=tenant.auth(Role.ADMIN)).text
+    assert re.search(r'portcullis_service_accounts\{state="used"\} [1-9]', told)
+    assert re.search(r'portcullis_service_accounts\{state="unused"\} [1-9]', told)
+    assert found["username"] not in told
