@@ -127,6 +127,8 @@ def bootstrap(
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
+    lane, counting = _lane(settings), Counting()
+    ingest = Ingest(database, keyring, stores, rulebook, lexicon, quarantine, counting, audit, clock, places, lane=lane)
     return Services(
         settings=settings,
         clock=clock,
@@ -151,9 +153,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(
-            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
-        ),
+        ingest=ingest,
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
