@@ -127,8 +127,9 @@ def bootstrap(
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
-    lane, counting = _lane(settings), Counting()
-    ingest = Ingest(database, keyring, stores, rulebook, lexicon, quarantine, counting, audit, clock, places, lane=lane)
+    ingest = Ingest(
+        database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, _lane(settings)
+    )
     return Services(
         settings=settings,
         clock=clock,
