@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from app.access.accounts import ServiceAccounts
 from app.access.service import Access
 from app.audit.service import AuditLog
 from app.audit.witness import Witness
@@ -20,7 +21,7 @@ from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.identity.service import Identity
-from app.ingest.lanes import Lane
+from app.ingest.lanes import WAITING_ROOM, Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -63,6 +64,7 @@ class Services:
     custody: Custody
     audit: AuditLog
     access: Access
+    accounts: ServiceAccounts
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
@@ -113,18 +115,21 @@ def bootstrap(
     stores: EventStores | None = None,
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
-    database = database or Database(settings.database_url, pool_size=settings.threads + 2)
+    database = database or _database(settings)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
     stores, keyring = stores or EventStores(), Keyring(master_key)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    metrics = Metrics(database)
+    access, metrics = Access(master_key, keyring, audit, clock), Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
+    ingest = Ingest(
+        database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, _lane(settings)
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -132,7 +137,8 @@ def bootstrap(
         keyring=keyring,
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
-        access=Access(master_key, keyring, audit, clock),
+        access=access,
+        accounts=ServiceAccounts(access, audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
@@ -148,9 +154,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(
-            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
-        ),
+        ingest=ingest,
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
@@ -163,6 +167,11 @@ def bootstrap(
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _database(settings: Settings) -> Database:
+    # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
+    return Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
 
 
 def _lane(settings: Settings) -> Lane:

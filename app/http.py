@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NEEDS = "__portcullis_needs__"
 _TOKEN = "__portcullis_token_suffices__"  # noqa: S105 - the name of an attribute
+_FORM = "__portcullis_project_in_form__"
 PUBLIC = "public"
 # The description of the API and the page that shows it: views of libraries, which cannot be decorated.
 _LIBRARY_PAGES = ("api-docs.", "swagger_ui.")
@@ -57,14 +59,16 @@ def caller() -> Principal:
     return cast(Principal, g.caller)
 
 
-def needs(permission: Permission, *, token_suffices: bool = False) -> Callable[[_View], _View]:
+def needs(permission: Permission, *, token_suffices: bool = False, project_in_form: bool = False) -> Callable[[_View], _View]:
     """Declare what a route needs. `authorise` enforces it before the view runs.
 
-    With `token_suffices` the public project token, sent as a Basic username, is credential enough (wire section 2).
+    With `token_suffices` the public project token, sent as a Basic username, is credential enough (wire section 2). With
+    `project_in_form` a service account may name its project in the form: the body of such a route is nothing else.
     """
 
     def mark(view: _View) -> _View:
         setattr(view, _NEEDS, permission)
+        setattr(view, _FORM, project_in_form)
         setattr(view, _TOKEN, token_suffices)
         return view
 
@@ -94,15 +98,30 @@ def authorise() -> None:
         return
     if not isinstance(need, Permission):
         raise errors.NotAllowed("this route declares no permission and is closed")
-    g.caller = authenticate(getattr(current_app.view_functions[request.endpoint], _TOKEN, False))
+    view = current_app.view_functions[request.endpoint]
+    hint = (request.view_args or {}).get("project_id")
+    if hint is None and getattr(view, _FORM, False):
+        hint = request.form.get("project_id")
+    g.caller = authenticate(getattr(view, _TOKEN, False), None if hint is None else str(hint))
+    _note_use(g.caller)
     if need not in g.caller.permissions:
         raise errors.NotAllowed(
             f"this credential does not hold {need.value}", remedy="use a credential whose role holds the permission"
         )
 
 
-def authenticate(token_suffices: bool = False) -> Principal:
-    """The principal of the Authorization header, bearer or basic. Raises `NotAuthenticated`."""
+def _note_use(caller: Principal) -> None:
+    # Not worth a refusal, nor a wait: the next request will be noted.
+    if services().access.unnoted(caller):
+        with suppress(errors.Unavailable), services().database.write_unless_busy() as tx:
+            services().access.note_use(tx, caller)
+
+
+def authenticate(token_suffices: bool = False, hint: str | None = None) -> Principal:
+    """The principal of the Authorization header, bearer or basic. Raises `NotAuthenticated`.
+
+    `hint` is the project that the path or the form names.
+    """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     access = services().access
     with services().database.read() as tx:
@@ -112,7 +131,7 @@ def authenticate(token_suffices: bool = False) -> Principal:
             username, password = basic_credentials(value.strip())
             if token_suffices and not password and (found := access.token_holder(tx, username)):
                 return found
-            return access.basic(tx, username, password, request.args.get("project_id"))
+            return access.basic(tx, username, password, request.args.get("project_id"), hint)
     raise errors.NotAuthenticated(
         "no credential was sent", field="Authorization", remedy="send `Authorization: Bearer …` or `Basic …`"
     )

@@ -13,6 +13,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import compatible_api
+from app.access import views as access
 from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
@@ -54,9 +55,11 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
+    app.register_blueprint(access.blueprint())
     for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
+    api.register_blueprint(access.settings_blueprint())
     api.register_blueprint(_operations())
     # The library would describe its own errors here, which are never sent.
     api.spec.components.schemas["Error"] = compatible_api.ERROR

@@ -202,6 +202,17 @@ def read_purposes(purposes: str | None) -> frozenset[str]:
     return frozenset(purposes.split("\n")) if purposes else _NONE
 
 
+def hold(tx: Connection, project_id: int, uids: Collection[int]) -> None:
+    """Keep other transactions from changing these rows until this one ends: who writes about somebody takes a turn.
+
+    In the order of the key, as links lock them (`app.identity.linking`). On SQLite there is one writer.
+    """
+    if tx.dialect.name != "postgresql" or not uids:
+        return
+    wanted = sa.select(register.c.uid).where(register.c.project_id == project_id, register.c.uid.in_(list(uids)))
+    tx.execute(wanted.order_by(register.c.lookup).with_for_update(key_share=True)).all()
+
+
 def linked(tx: Connection, project_id: int, people: Collection[int]) -> list[int]:
     """Every uid that is linked to one of these people: whose profile updates reach theirs. Their identity closure is more."""
     found: set[int] = set()

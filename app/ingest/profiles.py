@@ -130,6 +130,8 @@ def update_profiles(
         if each.steps != _NOTHING:
             by_target[uid].append(each)
     uids = sorted(by_target)
+    # A profile that does not exist yet has no row to lock: its person has.
+    register.hold(tx, project_id, uids)
     store.lock_profiles(tx, project_id, uids)
     for start in range(0, len(uids), PROFILES_AT_ONCE):
         some = {uid: by_target.pop(uid) for uid in uids[start : start + PROFILES_AT_ONCE]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -90,6 +91,7 @@ class Query:
         counts = {} if params.names is None else {"names": len(params.names)}
         facts = {"from": params.first_day.isoformat(), "to": params.last_day.isoformat(), "phase": "begun"}
         facts |= {} if params.where is None else {"filtered": "where"}
+        facts |= {} if params.zone is UTC else {"zone": str(params.zone)}
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             sight = self._sights.of(tx, by)
