@@ -28,9 +28,14 @@ from app.keys.service import Keyring
 
 _TOKEN = re.compile(r"[0-9A-Za-z]{16,64}")
 _FIRST_PROJECT_ID = 1_000_001
-# Asked for every request, so it is built once.
+# What `_project` takes.
+_PROJECT = tuple(project.c[name] for name in ("id", "name", "token", "active_policy", "store_url", "region", "identity"))
+# Asked for every request, so it is built once, and asks for no more than is looked at.
 _BY_SECRET = (
-    sa.select(principal, project)
+    sa.select(
+        *(principal.c[name].label(f"principal_{name}") for name in ("id", "username", "role", "expires_ms", "revoked_ms")),
+        *_PROJECT,
+    )
     .join(project, project.c.id == principal.c.project_id)
     .where(principal.c.secret_digest == sa.bindparam("digest"), principal.c.kind == sa.bindparam("kind"))
 )
@@ -112,26 +117,13 @@ class Access:
     def _by_secret(self, tx: Connection, secret: str, kind: Kind, username: str | None) -> Principal:
         # The look-up key is a keyed digest that a caller can neither choose nor predict, so its timing tells nothing.
         found = tx.execute(_BY_SECRET, {"digest": self._digest(secret), "kind": kind.value}).first()
-        if found is None or found.revoked_ms is not None:
+        if found is None or found.principal_revoked_ms is not None:
             raise _nobody()
-        if found.expires_ms is not None and found.expires_ms <= self._clock():
+        if found.principal_expires_ms is not None and found.principal_expires_ms <= self._clock():
             raise _nobody()
-        if username is not None and not hmac.compare_digest(username.encode(), (found.username or "").encode()):
+        if username is not None and not hmac.compare_digest(username.encode(), (found.principal_username or "").encode()):
             raise _nobody()
-        columns = found._mapping
-        return Principal(
-            id=columns[principal.c.id],
-            role=Role(found.role),
-            project=Project(
-                columns[project.c.id],
-                found.name,
-                found.token,
-                found.active_policy,
-                found.store_url,
-                found.region,
-                IdentityMode(found.identity),
-            ),
-        )
+        return Principal(id=found.principal_id, project=_project(found), role=Role(found.principal_role))
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._master.pepper, secret.encode("utf-8", "replace"), "sha256")
