@@ -21,7 +21,7 @@ REVEALED = {
 
 
 def row(properties: Any, *, uid: int = ANN, time_ms: int = 1_700_000_000_999) -> EventRow:
-    text = properties if isinstance(properties, str) else json.dumps(properties)
+    text = properties if isinstance(properties, str) else msgspec.json.encode(properties).decode()
     return EventRow(time_ms, 1, uid, "Viewed", text, 1, time_ms)
 
 
