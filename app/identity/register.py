@@ -152,7 +152,7 @@ def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int,
 
 def _rows(tx: Connection, project_id: int, by: str, wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
     for chunk in chunks(list(wanted)):
-        for key, *values in tx.execute(_BY[by], {"of_project": project_id, "wanted": chunk}):
+        for key, *values in tx.execute(_BY[by], {"of_project": project_id, "wanted": chunk}).all():
             yield key, row_of(*values)
 
 
