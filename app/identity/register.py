@@ -95,7 +95,7 @@ def standing_of_forms(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
     Only those for whom something does. The row has no uid: nobody is enrolled here. Consent is not taken over, because
     consent is given and not inferred.
     """
-    by_form = _by(_form(keys), identifiers)
+    by_form = _by(lambda each: keys.form_of(form_of(each)), identifiers)
     return _held_by_forms(_rows(tx, keys.project_id, "form", by_form), by_form)
 
 
@@ -105,10 +105,6 @@ def _by(digest: Callable[[str], bytes], identifiers: Iterable[str]) -> dict[byte
     for each in identifiers:
         found.setdefault(digest(each), []).append(each)
     return found
-
-
-def _form(keys: ProjectKeys) -> Callable[[str], bytes]:
-    return lambda identifier: keys.form_of(form_of(identifier))
 
 
 def _held_by_forms(alike: Iterable[tuple[bytes, Row]], by_form: Mapping[bytes, list[str]]) -> dict[str, Row]:
@@ -129,7 +125,7 @@ def acquainted(tx: Connection, keys: ProjectKeys, identifiers: Collection[str]) 
     if len(identifiers) > _FEW:
         known = resolve(tx, keys, identifiers)
         return known, standing_of_forms(tx, keys, set(identifiers) - known.keys())
-    by_lookup, by_form = _by(keys.lookup_of, identifiers), _by(_form(keys), identifiers)
+    by_lookup, by_form = _by(keys.lookup_of, identifiers), _by(lambda each: keys.form_of(form_of(each)), identifiers)
     if not by_lookup:
         return {}, {}
     asked = {"of_project": keys.project_id, "lookups": list(by_lookup), "forms": list(by_form)}
@@ -186,17 +182,13 @@ _BOTH = sa.union_all(
         for name in ("lookup", "form")
     )
 )
+_ENROLLED_AT_ONCE = 250
 # Beyond this a form for every id costs more than the second statement.
 _FEW = 50
 
 
 def enrol(
-    tx: Connection,
-    keys: ProjectKeys,
-    identifiers: Iterable[str],
-    now_ms: int,
-    *,
-    inherited: Mapping[str, Row] | None = None,
+    tx: Connection, keys: ProjectKeys, identifiers: Iterable[str], now_ms: int, *, inherited: Mapping[str, Row] | None = None
 ) -> dict[str, Row]:
     """Rows for ids that the register did not know. Where another transaction was first, its row is the answer.
 
@@ -205,9 +197,16 @@ def enrol(
     """
     # Sorted by key, so that two batches that enrol the same ids wait for each other in one order and never deadlock.
     wanted = sorted((keys.lookup_of(each), each) for each in set(identifiers))
-    if not wanted:
-        return {}
-    like = inherited or {}
+    found: dict[str, Row] = {}
+    # Some at a time: the driver's parameters of a row are twenty times what the row is.
+    for start in range(0, len(wanted), _ENROLLED_AT_ONCE):
+        found |= _enrolled(tx, keys, wanted[start : start + _ENROLLED_AT_ONCE], now_ms, inherited or {})
+    return found
+
+
+def _enrolled(
+    tx: Connection, keys: ProjectKeys, wanted: Sequence[tuple[bytes, str]], now_ms: int, like: Mapping[str, Row]
+) -> dict[str, Row]:
     rows = [_new_row(keys, lookup, each, now_ms, like.get(each, _NOTHING_HELD)) for lookup, each in wanted]
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     done = tx.execute(insert(register).on_conflict_do_nothing(), rows)
