@@ -19,7 +19,7 @@ from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
 from app.errors import PortcullisError
-from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
+from app.http import api_blueprint, api_dialect, authorise, json_response, let_go, needs, public, services, speak
 from app.identity import views as identity
 from app.ingest import check_views as check, views as ingest
 from app.lexicon import views as lexicon, wire_views as schemas
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.before_request(_start_clock)
     app.before_request(authorise)
     app.after_request(_finish)
+    app.teardown_request(let_go)
     app.wsgi_app = _one_slash(app.wsgi_app)  # type: ignore[method-assign]
     if built.settings.trusted_proxies:
         app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]

@@ -29,9 +29,14 @@ from app.keys.service import Keyring
 _TOKEN = re.compile(r"[0-9A-Za-z]{16,64}")
 _FIRST_PROJECT_ID = 1_000_001
 _USE_NOTED_EVERY_MS = 600_000
-# Asked for every request, so they are built once.
+# What `_project` takes.
+_PROJECT = tuple(
+    project.c[name] for name in ("id", "name", "token", "active_policy", "store_url", "region", "identity", "time_zone")
+)
+_PRINCIPAL = ("id", "username", "role", "expires_ms", "revoked_ms", "last_used_ms")
+# Asked for every request, so they are built once, and ask for no more than is looked at.
 _OF_KIND = (
-    sa.select(principal, project)
+    sa.select(*(principal.c[name].label(f"principal_{name}") for name in _PRINCIPAL), *_PROJECT)
     .join(project, project.c.id == principal.c.project_id)
     .where(principal.c.kind == sa.bindparam("kind"))
 )
@@ -135,28 +140,13 @@ class Access:
         found = tx.execute(_BY_SECRET, {"digest": digest, "kind": kind.value}).first()
         if found is None:
             found = tx.execute(_BY_SECRET_BEFORE, {"digest": digest, "kind": kind.value, "now": now}).first()
-        if found is None or found.revoked_ms is not None:
+        if found is None or found.principal_revoked_ms is not None:
             raise _nobody()
-        if found.expires_ms is not None and found.expires_ms <= now:
+        if found.principal_expires_ms is not None and found.principal_expires_ms <= now:
             raise _nobody()
-        if username is not None and not hmac.compare_digest(username.encode(), (found.username or "").encode()):
+        if username is not None and not hmac.compare_digest(username.encode(), (found.principal_username or "").encode()):
             raise _nobody()
-        columns = found._mapping
-        return Principal(
-            id=columns[principal.c.id],
-            role=Role(found.role),
-            project=Project(
-                columns[project.c.id],
-                found.name,
-                found.token,
-                found.active_policy,
-                found.store_url,
-                found.region,
-                IdentityMode(found.identity),
-                found.time_zone,
-            ),
-            used_ms=found.last_used_ms,
-        )
+        return Principal(found.principal_id, _project(found), Role(found.principal_role), found.principal_last_used_ms)
 
     def unnoted(self, caller: Principal) -> bool:
         """Whether it is long enough ago that a use of this credential was noted."""

@@ -80,7 +80,7 @@ class Query:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def export(self, by: Principal, params: ExportParams) -> Generator[bytes]:
-        """Whole lines of JSON in time order, a thousand or so at a time. Close the iterator when you stop early.
+        """Whole lines of JSON in time order, some thousands at a time. Close the iterator when you stop early.
 
         The audit entry of the beginning is committed before this returns, that of the end before the iterator ends.
         A failure midway raises out of the iterator: whoever serves it must break the connection. Values under `encrypt`
