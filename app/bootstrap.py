@@ -10,11 +10,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from app.access.grants import Grants
 from app.access.service import Access
 from app.audit.service import AuditLog
 from app.audit.witness import Witness
 from app.custody.service import Custody
 from app.database import Database
+from app.dataviews.rule import by_views
+from app.dataviews.service import DataViews
+from app.dataviews.teams import Teams
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.errors import PortcullisError
 from app.events.placement import EventStores
@@ -43,8 +47,10 @@ from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.sight.classification import Classification
 from app.sight.dictionary import by_dictionary
 from app.sight.service import Sights
+from app.sight.standing import Standings
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
@@ -63,6 +69,7 @@ class Services:
     custody: Custody
     audit: AuditLog
     access: Access
+    grants: Grants
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
@@ -81,6 +88,9 @@ class Services:
     ingest: Ingest
     places: Places
     sights: Sights
+    standings: Standings
+    teams: Teams
+    data_views: DataViews
     query: Query
     cohorts: Cohorts
     feed: ActivityFeed
@@ -124,7 +134,9 @@ def bootstrap(
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
-    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
+    classification = Classification(lexicon.reading, rulebook.active)
+    rules = (by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading))
+    sights = Sights(keyring, clock, rules=rules)
     return Services(
         settings=settings,
         clock=clock,
@@ -133,6 +145,7 @@ def bootstrap(
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
         access=Access(master_key, keyring, audit, clock),
+        grants=Grants(audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
@@ -153,7 +166,10 @@ def bootstrap(
         ),
         places=places,
         sights=sights,
-        query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
+        standings=Standings(sights, classification),
+        teams=Teams(database, audit, clock),
+        data_views=DataViews(database, stores, audit, clock, sights),
+        query=Query(database, keyring, stores, audit, clock, sights, classification, metrics),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),

@@ -36,6 +36,11 @@ class Permission(StrEnum):
     # under `encrypt` in clear where events are read.
     IDS_REVEAL = "ids:reveal"
     VALUES_DECRYPT = "values:decrypt"
+    # Of no role: somebody gives it to one credential by name, and takes it away again.
+    CLASSIFIED_READ = "classified:read"
+    GRANTS_WRITE = "grants:write"
+    VIEWS_READ = "views:read"
+    VIEWS_WRITE = "views:write"
 
 
 class Role(StrEnum):
@@ -47,6 +52,9 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     ADMIN = "admin"
 
+
+GRANTED_ONLY = frozenset({Permission.CLASSIFIED_READ})
+"""What no role holds, the administrator's included."""
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.INGEST: frozenset({Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
@@ -69,6 +77,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.LEXICON_READ,
             Permission.LEXICON_WRITE,
             Permission.LEXICON_CLASSIFY,
+            Permission.VIEWS_READ,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -78,7 +87,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.SUBJECTS_READ,
             Permission.KEYS_READ,
             Permission.LEXICON_READ,
+            Permission.VIEWS_READ,
         }
     ),
-    Role.ADMIN: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - GRANTED_ONLY,
 }

@@ -64,11 +64,12 @@ class Principal:
     id: str
     project: Project
     role: Role
+    granted: frozenset[Permission] = frozenset()
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role holds."""
-        return PERMISSIONS[self.role]
+        """What the role holds, and what was given to this credential by name."""
+        return PERMISSIONS[self.role] | self.granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Access:
         return Principal(
             id=columns[principal.c.id],
             role=Role(found.role),
+            granted=frozenset(map(Permission, found.granted.split())),
             project=Project(
                 columns[project.c.id],
                 found.name,

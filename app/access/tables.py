@@ -34,4 +34,6 @@ principal = sa.Table(
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("expires_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
     column("revoked_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    # Permissions beyond the role's, by name with a space between: read for every request, so they stand in this row.
+    column("granted", sa.Text, nullable=False, server_default=sa.text("''"), holds=Holds.NOT_PERSONAL),
 )

@@ -32,6 +32,8 @@ class EventRow:
     properties: str = field(repr=False)
     policy_version: int
     received_ms: int
+    windows: int = -1
+    """Bit n: it is seen through window n of the sight; a reader without windows asks for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class ProfileRow:
     policy_version: int
     changed_ms: int = 0
     group_key: str = ""
+    windows: int = -1
+    """As of an event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _ENGAGE_UNSUPPORTED = {
 class ExportParams:
     """Which events to export: UTC days, both inclusive; `names` None is every event; `limit` None is all of them.
 
-    Of `where`, ids are not bound to uids yet.
+    Of `where`, ids are not bound to uids yet. `withholds_classified` asks for an export without classified properties.
     """
 
     first_day: date
@@ -48,6 +48,7 @@ class ExportParams:
     limit: int | None = None
     time_in_ms: bool = False
     where: Expr | None = field(default=None, repr=False)
+    withholds_classified: bool = False
 
     @property
     def from_ms(self) -> int:
@@ -104,6 +105,7 @@ def export_params(sent: Mapping[str, str]) -> ExportParams:
         limit=_limit(sent.get("limit")),
         time_in_ms=_boolean(sent, "time_in_ms"),
         where=parse(sent["where"], About.EVENT) if sent.get("where") else None,
+        withholds_classified=_withholds(sent),
     )
     if params.first_day > params.last_day:
         raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
@@ -172,6 +174,13 @@ def _boolean(sent: Mapping[str, str], name: str) -> bool:
     if text in _TRUE | _FALSE:
         return text in _TRUE
     raise InvalidInput(f"{name} is neither true nor false", field=name, remedy=f"send {name}=true or leave it out")
+
+
+def _withholds(sent: Mapping[str, str]) -> bool:
+    text = sent.get("classified", "")
+    if text in ("", "withhold"):
+        return bool(text)
+    raise InvalidInput("classified is not withhold", field="classified", remedy="send classified=withhold, or leave it out")
 
 
 def _names(sent: Mapping[str, str], name: str, most: int) -> tuple[str, ...] | None:
