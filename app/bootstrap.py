@@ -132,11 +132,12 @@ def bootstrap(
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     classification = Classification(lexicon.reading, rulebook.active)
     rules = (by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading))
     sights = Sights(keyring, clock, rules=rules)
+    ttl_ms = settings.quarantine_days * 86_400_000
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, ttl_ms, sights)
     return Services(
         settings=settings,
         clock=clock,

@@ -23,6 +23,9 @@ class Purpose(StrEnum):
 
     READER = "reader"
     """A principal reads."""
+    DESK = "desk"
+    """A principal decides about records under their stored names: what the dictionary hides is shown, all else is as for a
+    reader."""
     OWN_COPY = "own_copy"
     """The people themselves get a copy (GDPR article 15): no view and no classification stands between."""
     INTERNAL = "internal"

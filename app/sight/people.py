@@ -48,6 +48,15 @@ def _windows(tx: Connection, store: EventStore, sight: Sight, rows: Mapping[int,
     return found
 
 
+def windows_of(tx: Connection, store: EventStore, sight: Sight, uids: Collection[int]) -> dict[int, int]:
+    """Through which windows each of these people, and `NOBODY`, is seen, by bits: 0 is not at all, -1 where none narrows."""
+    known = register.rows_of(tx, sight.project_id, {uid for uid in uids if uid != NOBODY})
+    nobody = _open(sight) if sight.profiles is None else 0
+    if sight.profiles is None and all(window.profiles is None for window in sight.windows):
+        return {NOBODY: nobody, **dict.fromkeys(known, _open(sight))}
+    return {NOBODY: nobody, **_windows(tx, store, sight, known)}
+
+
 def through(tx: Connection, store: EventStore, sight: Sight, rows: Sequence[EventRow]) -> list[EventRow]:
     """These events as far as a window shows both them and their people, without what it withholds.
 
@@ -56,8 +65,7 @@ def through(tx: Connection, store: EventStore, sight: Sight, rows: Sequence[Even
     """
     if all(window.profiles is None for window in sight.windows):
         return list(rows)
-    known = register.rows_of(tx, sight.project_id, {row.uid for row in rows if row.uid != NOBODY})
-    windows = {NOBODY: _open(sight), **_windows(tx, store, sight, known)}
+    windows = windows_of(tx, store, sight, {row.uid for row in rows})
     found: list[EventRow] = []
     for row in rows:
         bits = row.windows & windows.get(row.uid, 0)

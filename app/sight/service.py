@@ -23,7 +23,7 @@ _NONE: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks, and why. `principal` is None unless the purpose is `READER`."""
+    """Who looks, and why. `principal` is None unless the purpose is `READER` or `DESK`."""
 
     project: Project
     purpose: Purpose
@@ -65,6 +65,10 @@ class Sights:
         """What this principal sees now."""
         viewer = Viewer(by.project, Purpose.READER, self._clock(), by)
         return self._narrowed(tx, viewer, opens_values=Permission.VALUES_DECRYPT in by.permissions)
+
+    def desk(self, tx: Connection, by: Principal) -> Sight:
+        """What this principal decides on: held records, and what a filter would catch."""
+        return self._narrowed(tx, Viewer(by.project, Purpose.DESK, self._clock(), by), opens_values=False)
 
     def own_copy(self, tx: Connection, project: Project, *, opens_values: bool = True) -> Sight:
         """What people see of themselves."""

@@ -196,6 +196,35 @@ def test_a_mark_withholds_what_the_policy_keeps_and_a_group_is_told_from_a_perso
     assert (company["$properties"].get("size"), company["$properties"].get("seats")) == (None, 4)
 
 
+def test_counts_of_filters_and_held_records_tell_nothing_of_it_either(secretive: Tenant) -> None:
+    officer = secretive.auth(Role.OFFICER)
+    compared = {"property": "salary", "is": CANARY}
+    body = {"id": "f", "events": ["Visit"], "where": [compared], "days": 7}
+    assert secretive.client.post("/v1/drop-filters/preview", json=body, headers=officer).status_code == 403
+    body["where"] = [{"property": "deep.salary", "is": CANARY}]
+    assert secretive.client.post("/v1/drop-filters/preview", json=body, headers=officer).status_code == 403
+    body["where"] = [{"property": "plan", "is": "pro"}]
+    assert (secretive.client.post("/v1/drop-filters/preview", json=body, headers=officer).json or {})["caught"] == 1
+    held = POLICY + "  - {id: hold, properties: [odd], category: user.content, sensitivity: restricted, action: quarantine}\n"
+    secretive.put_in_force(held)
+    assert secretive.send([secretive.event("Visit", odd="x", salary=CANARY, note=CANARY, plan="pro")]).status_code == 200
+    [listed] = (secretive.client.get("/v1/quarantine", headers=officer).json or {})["held"]
+    opened = secretive.client.get(f"/v1/quarantine/{listed['id']}", headers=officer)
+    assert (opened.status_code, CANARY in opened.text, '"pro"' in opened.text) == (200, False, True)
+    assert grant(secretive, "officer").status_code == 200
+    assert secretive.client.get(f"/v1/quarantine/{listed['id']}", headers=officer).text.count(CANARY) == 2
+
+
+def test_a_version_that_filters_by_it_is_not_simulated_for_who_may_not_see_it(secretive: Tenant) -> None:
+    text = f"{POLICY}events:\n  drop:\n    - {{id: f, events: [Visit], where: [{{property: salary, is: {CANARY}}}]}}\n"
+    made = secretive.client.post("/v1/policies", json={"text": text}, headers=secretive.auth(Role.ADMIN))
+    assert made.status_code == 201, made.text
+    path = f"/v1/policies/{(made.json or {})['version']}/simulate"
+    assert secretive.client.post(path, json={"days": 7}, headers=secretive.auth(Role.OFFICER)).status_code == 403
+    assert grant(secretive, "officer").status_code == 200
+    assert secretive.client.post(path, json={"days": 7}, headers=secretive.auth(Role.OFFICER)).status_code == 202
+
+
 def test_people_get_their_own_copy_whole(secretive: Tenant) -> None:
     services = secretive.home.services
     with services.database.read() as tx:
