@@ -49,7 +49,7 @@ from app.rulebook.service import Rulebook
 from app.settings import Settings
 from app.sight.classification import Classification
 from app.sight.dictionary import by_dictionary
-from app.sight.service import Sights
+from app.sight.service import Rule, Sights
 from app.sight.standing import Standings
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
@@ -124,20 +124,16 @@ def bootstrap(
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
     database = database or Database(settings.database_url, pool_size=settings.threads + 2)
-    master_key = master_key or load_master_key(settings)
-    doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
-    stores, keyring = stores or EventStores(), Keyring(master_key)
+    master_key, doorbell = master_key or load_master_key(settings), doorbell or _doorbell(settings)
+    stores, keyring, metrics = stores or EventStores(), Keyring(master_key), Metrics(database)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     classification = Classification(lexicon.reading, rulebook.active)
-    rules = (by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading))
-    sights = Sights(keyring, clock, rules=rules)
-    ttl_ms = settings.quarantine_days * 86_400_000
-    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, ttl_ms, sights)
+    sights = Sights(keyring, clock, _rules(lexicon, classification))
+    held_ms, lane = settings.quarantine_days * 86_400_000, _lane(settings)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, held_ms, sights)
     return Services(
         settings=settings,
         clock=clock,
@@ -162,9 +158,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(
-            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
-        ),
+        ingest=Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=lane),
         places=places,
         sights=sights,
         standings=Standings(sights, classification),
@@ -180,6 +174,15 @@ def bootstrap(
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _rules(lexicon: Lexicon, classification: Classification) -> tuple[Rule, ...]:
+    """Each takes away from what a reader may see: data views, classification, what is hidden or deleted."""
+    return by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading)
+
+
+def _doorbell(settings: Settings) -> Doorbell:
+    return RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell()
 
 
 def _lane(settings: Settings) -> Lane:

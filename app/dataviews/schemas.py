@@ -189,7 +189,7 @@ def preview_shown(found: Preview, view: DataView) -> dict[str, Any]:
     """A preview as `/v1` shows it."""
     parts = (("events", found.events), ("profiles", found.profiles))
     counts = {name: {"of": each.of, "matched": each.matched} for name, each in parts}
-    return {**counts, "warning": found.warning(view)}
+    return {**counts, "warning": found.objection(view)}
 
 
 def team_shown(team: Team) -> dict[str, Any]:

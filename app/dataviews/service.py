@@ -62,7 +62,7 @@ class Preview:
     events: Matched
     profiles: Matched
 
-    def warning(self, view: DataView) -> str | None:
+    def objection(self, view: DataView) -> str | None:
         """What has to be confirmed before it is saved."""
         said = [
             f"the filter of {name} matches {found.pointless} of the {found.of} looked at"
@@ -135,7 +135,7 @@ class DataViews:
         Raises `Conflict` for a name that is taken or a second view by default, and unless `confirm` for a view that
         matches nothing or everything; `InvalidInput`, `NotAllowed` and `NotFound` as said elsewhere.
         """
-        warning = self._preview(by, view).warning(view)
+        warning = self._preview(by, view).objection(view)
         if warning and not confirm:
             raise Conflict(warning, field="confirm", remedy='mend it, or send "confirm": true to save it as it is')
         now = self._clock()

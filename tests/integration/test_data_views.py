@@ -8,8 +8,10 @@ import json
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from werkzeug.test import TestResponse
 
+from app import cli_views
 from app.access.roles import Role
 from app.lexicon.model import Key, Kind
 from tests.installation import Tenant, basic
@@ -221,3 +223,32 @@ def test_two_projects_know_nothing_of_each_others_views(shop: Stock) -> None:
     foreign = [{"kind": "principal", "id": mine.ids["pipeline"]}]
     assert call(other, "POST", "data-views", name="x", members=foreign, confirm=True).status_code == 400
     assert call(mine, "GET", f"data-views/{2**70}").status_code == 404
+
+
+def test_the_command_line_does_the_same_and_its_acts_stand_in_the_log(shop: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, services = shop.tenant, shop.services
+    monkeypatch.setattr(cli_views, "bootstrap", lambda _: services)
+
+    def run(group: Any, *words: str) -> str:
+        outcome = CliRunner().invoke(group, list(words), obj=services.settings)
+        assert outcome.exit_code == 0, outcome.output + repr(outcome.exception)
+        return outcome.output
+
+    project, reader = str(tenant.id), tenant.ids["pipeline"]
+    team = run(cli_views.team, "save", project, "Readers", "--member", reader).strip().removeprefix("id=")
+    assert reader in run(cli_views.team, "list", project)
+    assert "2 match" in run(cli_views.view, "preview", project, "--events", 'event["name"] == "Visit"')
+    assert "warning" in run(cli_views.view, "preview", project, "--events", "1 == 1")
+    narrowing = ("--events", 'event["name"] == "Visit"', "--withhold-event-property", "secret")
+    made = run(cli_views.view, "save", project, "Visits", *narrowing, "--member", f"team/{team}")
+    assert seen(tenant) == ["Visit of eva", "Visit of uma"]
+    assert run(cli_views.view, "save", project, "Visits", *narrowing[:2], "--member", f"team/{team}") == made
+    assert seen(tenant) == ["Visit of eva s1", "Visit of uma s3"]
+    assert "Visits" in run(cli_views.view, "list", project)
+    run(cli_views.view, "delete", project, made.strip().removeprefix("id="), "--confirm")
+    run(cli_views.team, "delete", project, team)
+    assert run(cli_views.grant, project, reader, "classified:read") == "granted=classified:read\n"
+    assert run(cli_views.withdraw, project, reader, "classified:read") == "granted=nothing\n"
+    assert {each["actor"] for each in (*shop.log("data_view.changed"), *shop.log("permission.granted"))} == {"cli"}
+    wrong = CliRunner().invoke(cli_views.view, ["save", project, "X", "--member", "nobody"], obj=services.settings)
+    assert (wrong.exit_code, "team/ID" in wrong.output) == (2, True)
