@@ -11,11 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from app.access.accounts import ServiceAccounts
+from app.access.grants import Grants
 from app.access.service import Access
 from app.audit.service import AuditLog
 from app.audit.witness import Witness
 from app.custody.service import Custody
 from app.database import Database
+from app.dataviews.rule import by_views
+from app.dataviews.service import DataViews
+from app.dataviews.teams import Teams
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.errors import PortcullisError
 from app.events.placement import EventStores
@@ -44,8 +48,10 @@ from app.query.service import Query
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
+from app.sight.classification import Classification
 from app.sight.dictionary import by_dictionary
-from app.sight.service import Sights
+from app.sight.service import Rule, Sights
+from app.sight.standing import Standings
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
@@ -65,6 +71,7 @@ class Services:
     audit: AuditLog
     access: Access
     accounts: ServiceAccounts
+    grants: Grants
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
@@ -83,6 +90,9 @@ class Services:
     ingest: Ingest
     places: Places
     sights: Sights
+    standings: Standings
+    teams: Teams
+    data_views: DataViews
     query: Query
     cohorts: Cohorts
     feed: ActivityFeed
@@ -116,20 +126,16 @@ def bootstrap(
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
     database = database or _database(settings)
-    master_key = master_key or load_master_key(settings)
-    doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
-    stores, keyring = stores or EventStores(), Keyring(master_key)
+    master_key, doorbell = master_key or load_master_key(settings), doorbell or _doorbell(settings)
+    stores, keyring, metrics = stores or EventStores(), Keyring(master_key), Metrics(database)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    access, metrics = Access(master_key, keyring, audit, clock), Metrics(database)
-    places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
-    rulebook = Rulebook(audit, clock, fence.enter_exclusive)
-    lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
-    # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
-    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
-    ingest = Ingest(
-        database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, _lane(settings)
-    )
+    access, places = Access(master_key, keyring, audit, clock), _places(settings, metrics)
+    rulebook, lexicon = Rulebook(audit, clock, fence.enter_exclusive), Lexicon(database, audit, clock, fence.enter_exclusive)
+    classification = Classification(lexicon.reading, rulebook.active)
+    sights = Sights(keyring, clock, _rules(lexicon, classification))
+    held_ms, lane = settings.quarantine_days * 86_400_000, _lane(settings)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, held_ms, sights)
+    ingest = Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=lane)
     return Services(
         settings=settings,
         clock=clock,
@@ -139,6 +145,7 @@ def bootstrap(
         audit=audit,
         access=access,
         accounts=ServiceAccounts(access, audit, clock),
+        grants=Grants(audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
@@ -157,7 +164,10 @@ def bootstrap(
         ingest=ingest,
         places=places,
         sights=sights,
-        query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
+        standings=Standings(sights, classification),
+        teams=Teams(database, audit, clock),
+        data_views=DataViews(database, stores, audit, clock, sights),
+        query=Query(database, keyring, stores, audit, clock, sights, classification, metrics),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
@@ -172,6 +182,19 @@ def bootstrap(
 def _database(settings: Settings) -> Database:
     # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
     return Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
+
+
+def _rules(lexicon: Lexicon, classification: Classification) -> tuple[Rule, ...]:
+    """Each takes away from what a reader may see: data views, classification, what is hidden or deleted."""
+    return by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading)
+
+
+def _doorbell(settings: Settings) -> Doorbell:
+    return RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell()
+
+
+def _places(settings: Settings, metrics: Metrics) -> Places:
+    return Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
 
 
 def _lane(settings: Settings) -> Lane:

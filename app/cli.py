@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app import cli_accounts, cli_identity, cli_observe, first_start, local_certificate
+from app import cli_accounts, cli_identity, cli_observe, cli_views, first_start, local_certificate
 from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
@@ -325,6 +325,10 @@ cli.add_command(lexicon)
 cli.add_command(keys)
 cli.add_command(upstream)
 cli.add_command(audit)
+cli.add_command(cli_views.view)
+cli.add_command(cli_views.team)
+credential.add_command(cli_views.grant)
+credential.add_command(cli_views.withdraw)
 
 
 if __name__ == "__main__":

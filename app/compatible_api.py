@@ -179,6 +179,7 @@ def _readers() -> Iterator[tuple[str, Operations]]:
     lines = {"text/plain": {"schema": _TEXT}}
     plain = {code: {**told, "content": lines} for code, told in _faults(400, 401, 403, 503).items()}
     days = _query(from_date=_DAY, to_date=_DAY, event=_TEXT, where=_TEXT, limit={"type": "integer"}, time_in_ms=_TEXT)
+    days += _query(classified={"enum": ["withhold"]})
     export = {"200": {"description": "One event a line, as JSON.", "content": lines}, **plain}
     yield "/api/2.0/export", {"get": {**shared, "summary": "Raw export", "parameters": days, "responses": export}}
     page = _closed(

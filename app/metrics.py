@@ -80,12 +80,22 @@ class Metrics:
             ("way",),
             registry=self.registry,
         )
+        self.withheld = Counter(
+            "portcullis_reads_withheld",
+            "Reads that were refused (export_refused) or showed less than there is: classified, view, hidden.",
+            ("cause",),
+            registry=self.registry,
+        )
         self.seconds = Histogram("portcullis_request_seconds", "Time to answer, by route.", ("route",), registry=self.registry)
         self.registry.register(_FromSql(database))
 
     def count_read(self, way: str, rows: int) -> None:
         """Rows that left by one of the ways to read."""
         self.read.labels(way).inc(rows)
+
+    def count_withheld(self, cause: str) -> None:
+        """A read that was refused or showed less than there is."""
+        self.withheld.labels(cause).inc()
 
 
 class _FromSql(Collector):

@@ -18,6 +18,7 @@ from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
+from app.dataviews import views as dataviews
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, let_go, needs, public, services, speak
 from app.identity import views as identity
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
     app.register_blueprint(access.blueprint())
-    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon):
+    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon, dataviews):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(access.settings_blueprint())

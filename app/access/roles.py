@@ -42,6 +42,11 @@ class Permission(StrEnum):
     # under `encrypt` in clear where events are read.
     IDS_REVEAL = "ids:reveal"
     VALUES_DECRYPT = "values:decrypt"
+    # Of no role: somebody gives it to one credential by name, and takes it away again.
+    CLASSIFIED_READ = "classified:read"
+    GRANTS_WRITE = "grants:write"
+    VIEWS_READ = "views:read"
+    VIEWS_WRITE = "views:write"
 
 
 class Role(StrEnum):
@@ -57,6 +62,9 @@ class Role(StrEnum):
     ANALYST = "analyst"
     CONSUMER = "consumer"
 
+
+GRANTED_ONLY = frozenset({Permission.CLASSIFIED_READ})
+"""What no role holds, the administrator's included."""
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.INGEST: frozenset({Permission.PROJECT_READ, Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
@@ -80,6 +88,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.LEXICON_READ,
             Permission.LEXICON_WRITE,
             Permission.LEXICON_CLASSIFY,
+            Permission.VIEWS_READ,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -91,10 +100,11 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.SUBJECTS_READ,
             Permission.KEYS_READ,
             Permission.LEXICON_READ,
+            Permission.VIEWS_READ,
         }
     ),
-    Role.ADMIN: frozenset(Permission) - {Permission.ACCOUNTS_OWN},
-    Role.OWNER: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - GRANTED_ONLY - {Permission.ACCOUNTS_OWN},
+    Role.OWNER: frozenset(Permission) - GRANTED_ONLY,
     Role.ANALYST: frozenset({Permission.PROJECT_READ, Permission.EVENTS_READ, Permission.COHORTS_WRITE, Permission.LEXICON_READ}),
     # Whatever shows people here can be exported, which a consumer may not.
     Role.CONSUMER: frozenset({Permission.PROJECT_READ, Permission.LEXICON_READ}),

@@ -33,7 +33,7 @@ _USE_NOTED_EVERY_MS = 600_000
 _PROJECT = tuple(
     project.c[name] for name in ("id", "name", "token", "active_policy", "store_url", "region", "identity", "time_zone")
 )
-_PRINCIPAL = ("id", "username", "role", "expires_ms", "revoked_ms", "last_used_ms")
+_PRINCIPAL = ("id", "username", "role", "granted", "expires_ms", "revoked_ms", "last_used_ms")
 # Asked for every request, so they are built once, and ask for no more than is looked at.
 _OF_KIND = (
     sa.select(*(principal.c[name].label(f"principal_{name}") for name in _PRINCIPAL), *_PROJECT)
@@ -81,12 +81,13 @@ class Principal:
     id: str
     project: Project
     role: Role
+    granted: frozenset[Permission] = frozenset()
     used_ms: int | None = field(default=None, compare=False)
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role holds."""
-        return PERMISSIONS[self.role]
+        """What the role holds, and what was given to this credential by name."""
+        return PERMISSIONS[self.role] | self.granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +128,14 @@ class Access:
             raise _nobody()
         home = str(found.project.id)
         chosen = member.get(project_id or hint or home) or member.get(home) or next(iter(member.values()))
-        return replace(found, project=_project(chosen), role=Role(chosen.held_role))
+        # What was granted by name was granted in the project that the credential was made in, and nowhere else.
+        granted = found.granted if chosen.id == found.project.id else frozenset()
+        return replace(found, project=_project(chosen), role=Role(chosen.held_role), granted=granted)
 
     def token_holder(self, tx: Connection, token: str) -> Principal | None:
         """Whoever sends the public project token as a Basic username: may import, and nothing else."""
         row = tx.execute(sa.select(project).where(project.c.token == token)).first()
-        return None if row is None else Principal("project_token", _project(row), Role.INGEST, self._clock())
+        return None if row is None else Principal("project_token", _project(row), Role.INGEST, used_ms=self._clock())
 
     def _by_secret(self, tx: Connection, secret: str, kind: Kind, username: str | None) -> Principal:
         # The look-up key is a keyed digest that a caller can neither choose nor predict, so its timing tells nothing.
@@ -146,7 +149,13 @@ class Access:
             raise _nobody()
         if username is not None and not hmac.compare_digest(username.encode(), (found.principal_username or "").encode()):
             raise _nobody()
-        return Principal(found.principal_id, _project(found), Role(found.principal_role), found.principal_last_used_ms)
+        return Principal(
+            found.principal_id,
+            _project(found),
+            Role(found.principal_role),
+            frozenset(map(Permission, found.principal_granted.split())),
+            found.principal_last_used_ms,
+        )
 
     def unnoted(self, caller: Principal) -> bool:
         """Whether it is long enough ago that a use of this credential was noted."""

@@ -36,6 +36,8 @@ principal = sa.Table(
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("expires_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
     column("revoked_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    # Permissions beyond the role's, by name with a space between: read for every request, so they stand in this row.
+    column("granted", sa.Text, nullable=False, server_default=sa.text("''"), holds=Holds.NOT_PERSONAL),
     # Of service accounts: the id that clients know, which has to be a number, and which principal made it.
     column("number", sa.BigInteger, holds=Holds.NOT_PERSONAL),
     column("created_by", sa.Text, holds=Holds.NOT_PERSONAL),

@@ -10,7 +10,7 @@ from typing import Protocol
 from app.where import values
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$ .:/-]+")
-_LAST_SEEN = "$last_seen"
+LAST_SEEN = "$last_seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Sqlite:
 
     def column_text(self, name: str) -> str | None:
         """`$last_seen` of a profile."""
-        if self.row != "profile" or name != _LAST_SEEN:
+        if self.row != "profile" or name != LAST_SEEN:
             return None
         return f"strftime('%Y-%m-%dT%H:%M:%S', {self.row}.last_seen_ms / 1000, 'unixepoch')"
 
@@ -288,7 +288,7 @@ class Postgres:
 
     def column_text(self, name: str) -> str | None:
         """`$last_seen` of a profile."""
-        if self.row != "profile" or name != _LAST_SEEN:
+        if self.row != "profile" or name != LAST_SEEN:
             return None
         moment = f"to_timestamp({self.row}.last_seen_ms / 1000) AT TIME ZONE 'UTC'"
         return f"to_char({moment}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"

@@ -33,6 +33,8 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
     properties: str
     policy_version: int
     received_ms: int
+    windows: int = -1
+    """Bit n: it is seen through window n of the sight; a reader without windows asks for none."""
 
     def __repr__(self) -> str:
         return f"EventRow(time_ms={self.time_ms}, dedup={self.dedup}, uid={self.uid}, policy_version={self.policy_version})"
@@ -52,6 +54,8 @@ class ProfileRow(msgspec.Struct, frozen=True, gc=False):
     policy_version: int
     changed_ms: int = 0
     group_key: str = ""
+    windows: int = -1
+    """As of an event."""
 
     def __repr__(self) -> str:
         return f"ProfileRow(seq={self.seq}, uid={self.uid}, policy_version={self.policy_version}, changed_ms={self.changed_ms})"

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from app.access.sight import Sight
-from app.events.dialects import Postgres, Sqlite
+from app.access.sight import Sight, Window
+from app.events.dialects import LAST_SEEN, Dialect, Postgres, Sqlite
 from app.events.port import EventQuery, EventRow, ProfileQuery, ProfileRow
 from app.events.tables import event, profile
 from app.events.where import condition
 from app.where.tree import About, Expr, conjunction
+from policies.model import Scope
 
 _FETCH = 1_000
 # Below the bound-parameter limits of both engines.
@@ -42,27 +43,27 @@ class SqlEventStore:
     def scan(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[EventRow]:
         """Events in time order through a server-side cursor."""
         columns = [event.c[name] for name in _EVENT_COLUMNS]
-        wanted = _chosen(tx, columns, sight, About.EVENT, query.where).where(*_conditions(query))
+        wanted = _chosen(tx, columns, sight, About.EVENT, query.where, marked=True).where(*_conditions(query, sight))
         # Closed also when the reader stops early: an abandoned cursor would stay open on the server.
         key = (event.c.time_ms, event.c.dedup)
         if query.after is not None:
             wanted = wanted.where(sa.tuple_(*key) < query.after if query.newest_first else sa.tuple_(*key) > query.after)
         wanted = wanted.order_by(*(each.desc() if query.newest_first else each for each in key)).limit(query.limit)
-        withheld = sight.withheld(About.EVENT)
         with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
             for part in rows.partitions():
                 for row in part:
                     found = EventRow(*row)
-                    yield replace(found, properties=sight.shown(found.properties, About.EVENT)) if withheld else found
+                    yield _seen_event(found, sight) if sight.screens else found
 
     def count(self, tx: Connection, sight: Sight, query: EventQuery) -> int:
         """One range of the clustered key."""
-        wanted = _chosen(tx, [sa.func.count()], sight, About.EVENT, query.where).where(*_conditions(query))
+        wanted = _chosen(tx, [sa.func.count()], sight, About.EVENT, query.where).where(*_conditions(query, sight))
         return int(tx.execute(wanted).scalar_one())
 
     def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
         """Profiles in creation order through a server-side cursor."""
-        wanted = _chosen(tx, list(profile.columns), sight, About.PROFILE, query.where).where(*_profile_conditions(query))
+        chosen = _chosen(tx, list(profile.columns), sight, About.PROFILE, query.where, marked=True)
+        wanted = chosen.where(*_profile_conditions(query))
         with tx.execute(wanted.order_by(profile.c.seq), execution_options={"yield_per": _FETCH}) as rows:
             for row in rows:
                 yield _seen(row, sight)
@@ -235,31 +236,67 @@ def _copy_events(tx: Connection, project_id: int, rows: Sequence[EventRow]) -> N
     tx.exec_driver_sql(_POSTGRES_UPSERT)
 
 
-def _chosen(tx: Connection, columns: Sequence[Any], sight: Sight, about: About, asked: Expr | None) -> sa.Select[Any]:
-    """The rows of the project that are in sight and of which what was asked is true: the one place that reads for somebody."""
+def _chosen(
+    tx: Connection, columns: Sequence[Any], sight: Sight, about: About, asked: Expr | None, *, marked: bool = False
+) -> sa.Select[Any]:
+    """The rows of the project that are in sight and of which what was asked is true: the one place that reads for somebody.
+
+    With `marked` a further column, `windows`, says through which windows of the sight a row is seen.
+    """
     sight.admit(asked, about)
     table = event if about is About.EVENT else profile
-    wanted = sa.select(*columns).where(table.c.project_id == sight.project_id)
-    whole = conjunction(sight.demanded(about), asked)
-    if whole is None:
+    dialect = (Postgres if tx.dialect.name == "postgresql" else Sqlite)(table.name)
+    whole = conjunction(sight.demanded(about), sight.translated(asked, about))
+    shows = [_shows(window, about, dialect, n) for n, window in enumerate(sight.through(asked, about), 1)]
+    chosen = ([] if whole is None else [condition(whole, dialect)]) + ([sa.or_(*shows)] if shows else [])
+    if shows and marked:
+        columns = [*columns, _bits(shows).label("windows")]
+    wanted = sa.select(*columns).where(table.c.project_id == sight.project_id, *chosen)
+    if not chosen or tx.dialect.name != "postgresql":
         return wanted.select_from(table)
-    if tx.dialect.name != "postgresql":
-        return wanted.select_from(table).where(condition(whole, Sqlite(table.name)))
     # OFFSET keeps the planner from parsing the text once for every mention of a property.
     parsed = (
         sa.select(sa.cast(table.c.properties, postgresql.JSONB).label("document")).correlate(table).offset(0).lateral("parsed")
     )
-    return wanted.select_from(sa.join(table, parsed, sa.true())).where(condition(whole, Postgres(table.name)))
+    return wanted.select_from(sa.join(table, parsed, sa.true()))
 
 
-def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
+def _shows(window: Window | None, about: About, dialect: Dialect, part: int) -> sa.ColumnElement[bool]:
+    """Whether a row is seen through a window; through one with a filter of people no group is."""
+    if window is None:
+        return sa.false()
+    demanded = window.demanded(about)
+    if demanded is None:
+        return sa.true()
+    held = sa.and_(condition(demanded, dialect, part))
+    return held if about is About.EVENT else sa.and_(held, profile.c.group_key == "")
+
+
+def _bits(shows: Sequence[sa.ColumnElement[bool]]) -> sa.ColumnElement[int]:
+    def bit(n: int) -> sa.ColumnElement[int]:
+        return sa.literal_column(str(1 << n), sa.BigInteger)
+
+    if len(shows) == 1:
+        return bit(0)
+    zero = sa.literal_column("0", sa.BigInteger)
+    cases = [sa.case((each, bit(n)), else_=zero) for n, each in enumerate(shows)]
+    return sum(cases[1:], cases[0])
+
+
+def _seen_event(row: EventRow, sight: Sight) -> EventRow:
+    shown = sight.shown(row.properties, Scope.EVENT, row.name, row.windows)
+    name = sight.event_name(row.name)
+    return row if shown is row.properties and name is row.name else replace(row, name=name, properties=shown)
+
+
+def _conditions(query: EventQuery, sight: Sight) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if query.from_ms is not None:
         conditions.append(event.c.time_ms >= query.from_ms)
     if query.to_ms is not None:
         conditions.append(event.c.time_ms < query.to_ms)
     if query.names is not None:
-        conditions.append(event.c.name.in_(list(query.names)))
+        conditions.append(event.c.name.in_(sight.merges.stored_events(query.names)))
     if query.uids is not None:
         conditions.append(event.c.uid.in_(list(query.uids)))
     return conditions
@@ -274,8 +311,12 @@ def _profile_conditions(query: ProfileQuery) -> list[sa.ColumnElement[bool]]:
 
 def _seen(row: Any, sight: Sight) -> ProfileRow:
     found = _profile(row)
-    shown = sight.shown(found.properties, About.PROFILE)
-    return found if shown is found.properties else replace(found, properties=shown)
+    if not sight.screens:
+        return found
+    scope, windows = Scope.GROUP if found.group_key else Scope.PROFILE, row.windows if sight.windows else -1
+    last_seen = None if sight.hides(LAST_SEEN, scope, windows) else found.last_seen_ms
+    shown = sight.shown(found.properties, scope, "", windows)
+    return replace(found, properties=shown, last_seen_ms=last_seen, windows=windows)
 
 
 def _profile(row: Any) -> ProfileRow:

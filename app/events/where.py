@@ -39,7 +39,7 @@ from app.where.tree import (
     walk,
 )
 
-_PARAMETER = re.compile(r":(where_\d+)\b")
+_PARAMETER = re.compile(r":(where_\d+_\d+)\b")
 _BRACKETS = re.compile(r"[()]|\bCASE\b|\bEND\b")
 _MOST_SQL = 200_000
 _READING = (Property, Moment, Name, Element, Among, Holder)
@@ -62,12 +62,13 @@ class _Sql:
         return _any_of(f"{part} IS NOT NULL" for part in parts)
 
 
-def condition(node: Expr, dialect: Dialect) -> sa.TextClause:
+def condition(node: Expr, dialect: Dialect, part: int = 0) -> sa.TextClause:
     """The expression as a condition of a WHERE clause; NULL counts as false there.
 
-    Raises `InvalidInput` for one whose SQL would be beyond any use.
+    `part` tells the parameters of several conditions in one statement apart. Raises `InvalidInput` for one whose SQL would be
+    beyond any use.
     """
-    compiler = _Compiler(dialect)
+    compiler = _Compiler(dialect, part)
     text = compiler.truth(node)
     if len(text) > _MOST_SQL or _nesting(text) > dialect.deepest:
         remedy = "nest fewer parentheses and functions"
@@ -88,6 +89,7 @@ def _nesting(text: str) -> int:
 @dataclass(slots=True)
 class _Compiler:
     dialect: Dialect
+    part: int = 0
     bound: dict[str, Any] = field(default_factory=dict)
     elements: dict[str, Source] = field(default_factory=dict)
     somes: int = 0
@@ -96,7 +98,7 @@ class _Compiler:
 
     def bind(self, value: str | float) -> str:
         """The one way of a caller's value into the statement."""
-        name = f"where_{len(self.bound)}"
+        name = f"where_{self.part}_{len(self.bound)}"
         self.bound[name] = value
         return self.dialect.parameter(name, value)
 
@@ -138,19 +140,14 @@ class _Compiler:
         if not any(isinstance(each, _READING) for each in walk(node)):
             return self.constant(evaluate(node, Subject(), {}))
         match node:
-            case Property(name):
-                special = self.dialect.column_text(name)
-                return (
-                    self.of(Source(self.dialect.document, name, self.bind(self.dialect.key(name))))
-                    if special is None
-                    else _Sql(special)
-                )
+            case Property(name, _, others):
+                return _first_defined([self.property(each) for each in (name, *others)])
             case Element(name):
                 return self.of(self.elements[name])
             case Moment():
                 return _Sql(number=self.dialect.moment)
-            case Name():
-                return _Sql(text=f"{self.dialect.row}.name")
+            case Name(renamed):
+                return _Sql(text=self.name(renamed))
             case Negative(inner):
                 return _Sql(number=f"(- {self.operand(self.value(inner))})")
             case Arithmetic(operator, left, right):
@@ -167,6 +164,19 @@ class _Compiler:
             case Holder():
                 raise ValueError("ids are bound to uids before an expression is compiled")
         return _Sql(truth=self.truth(node))
+
+    def property(self, name: str) -> _Sql:
+        special = self.dialect.column_text(name)
+        if special is not None:
+            return _Sql(special)
+        return self.of(Source(self.dialect.document, name, self.bind(self.dialect.key(name))))
+
+    def name(self, renamed: tuple[tuple[str, str], ...]) -> str:
+        stored = f"{self.dialect.row}.name"
+        if not renamed:
+            return stored
+        cases = " ".join(f"WHEN {self.bind(old)} THEN {self.bind(new)}" for old, new in renamed)
+        return f"CASE {stored} {cases} ELSE {stored} END"
 
     def of(self, source: Source) -> _Sql:
         dialect = self.dialect
@@ -263,6 +273,19 @@ class _Compiler:
         if function == "ceil":
             return self.dialect.ceil(found)
         return self.dialect.floor(found if function == "floor" else f"({found} + 0.5)")
+
+
+def _first_defined(candidates: list[_Sql]) -> _Sql:
+    """The first of several values that is defined, of whatever kind."""
+    if len(candidates) == 1:
+        return candidates[0]
+
+    def chosen(kind: str) -> str:
+        cases = " ".join(f"WHEN {each.defined()} THEN {getattr(each, kind)}" for each in candidates)
+        return f"CASE {cases} END"
+
+    present = _any_of(each.defined() for each in candidates)
+    return _Sql(chosen("text"), chosen("number"), chosen("truth"), chosen("items"), present)
 
 
 def _first(*parts: str | None) -> str | None:

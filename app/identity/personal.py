@@ -11,13 +11,13 @@ and with them the values, wherever copies of them are.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from app.identity.register import Row
+from app.identity.register import Row, chunks
 from app.identity.tables import register
 from app.keys.service import ProjectKeys
 from policies.model import SubjectState
@@ -56,3 +56,14 @@ def _rows(tx: Connection, project_id: int, by: sa.Column[Any], ids: set[int], *m
 def _chunks(items: list[int]) -> Iterator[list[int]]:
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
+
+
+def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, bytes]:
+    """The wrapped keys of these ids; tombstones have none and are left out."""
+    found: dict[int, bytes] = {}
+    for chunk in chunks(list(uids)):
+        rows = sa.select(register.c.uid, register.c.wrapped_key).where(
+            register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
+        )
+        found.update((uid, bytes(wrapped)) for uid, wrapped in tx.execute(rows))
+    return found

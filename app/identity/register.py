@@ -384,17 +384,6 @@ def gravest(states: Iterable[SubjectState]) -> SubjectState:
     return max(states, key=_SEVERITY.__getitem__, default=SubjectState.ACTIVE)
 
 
-def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int, bytes]:
-    """The wrapped keys of these ids; tombstones have none and are left out."""
-    found: dict[int, bytes] = {}
-    for chunk in chunks(list(uids)):
-        rows = sa.select(register.c.uid, register.c.wrapped_key).where(
-            register.c.project_id == project_id, register.c.uid.in_(chunk), register.c.wrapped_key.is_not(None)
-        )
-        found.update((uid, bytes(wrapped)) for uid, wrapped in tx.execute(rows))
-    return found
-
-
 def _open(tx: Connection, keys: ProjectKeys, uids: Collection[int], names: MutableMapping[int, str]) -> None:
     """Add the ids behind these uids; one whose row is a tombstone by now is left out."""
     for chunk in chunks(list(uids)):

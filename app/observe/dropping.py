@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from app.access.service import Project
+from app.access.service import Principal
+from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
@@ -24,6 +25,7 @@ from app.events.port import EventQuery
 from app.rulebook.service import PolicyVersion, Rulebook
 from app.sight import people
 from app.sight.service import Sights
+from app.where.tree import About
 from policies.amend import read_filter, with_filter, without_filter
 from policies.filters import CompiledFilter
 from policies.model import DropFilter
@@ -74,12 +76,16 @@ class DropFilters:
             active = self._rulebook.active(tx, project_id)
         return active.version, active.written.drop_filters
 
-    def preview(self, project: Project, written: dict[str, Any], days: int, *, actor: str) -> Preview:
+    def preview(self, by: Principal, written: dict[str, Any], days: int) -> Preview:
         """Ask the filter about stored events, newest first, for a bounded time. The look stands in the audit log.
 
-        Events are compared as they are stored: what policy changed in them, the filter would have seen unchanged.
+        Events are compared as they are stored: what policy changed in them, the filter would have seen unchanged. Raises
+        `NotAllowed` for a filter of what this principal may not see; and whatever is withheld from them is not compared.
         """
-        asked = CompiledFilter(read_filter(written))
+        read = read_filter(written)
+        asked, project = CompiledFilter(read), by.project
+        with self._database.read() as tx:
+            refuse_withheld(self._sights.desk(tx, by), read)
         store, from_ms = self._stores.of(project.store_url), self._clock() - days * _DAY_MS
         until, after, records = time.monotonic() + self._budget_s, None, 0
         caught: Counter[str] = Counter()
@@ -87,10 +93,11 @@ class DropFilters:
         while True:
             page = EventQuery(from_ms=from_ms, after=after, limit=_PAGE, newest_first=True)
             with self._database.read() as tx:
-                sight = self._sights.internal(tx, project)
+                sight = self._sights.desk(tx, by)
                 rows = list(store.scan(tx, sight, page))
-                shown = {people.NOBODY, *people.in_sight(tx, store, sight, {row.uid for row in rows})}
-            seen = [row for row in rows if row.uid in shown]
+                shown = set(people.in_sight(tx, store, sight, {row.uid for row in rows}))
+                shown |= {people.NOBODY} if people.shows_nobody(sight) else set()
+                seen = people.through(tx, store, sight, [row for row in rows if row.uid in shown])
             records += len(seen)
             caught.update(
                 row.name for row in seen if asked.applies_to(row.name) and asked.catches(msgspec.json.decode(row.properties))
@@ -101,13 +108,20 @@ class DropFilters:
             if time.monotonic() > until:
                 whole = False
                 break
-        self._tell(project.id, actor, records, caught.total())
+        self._tell(project.id, by.id, records, caught.total())
         return Preview(records, caught.total(), tuple(caught.most_common(_MOST_NAMES)), whole)
 
     def _tell(self, project_id: int, actor: str, records: int, caught: int) -> None:
         counts = {"records": records, "caught": caught}
         with self._database.write() as tx:
             self._audit.stage(tx, Entry(AuditAction.FILTER_PREVIEWED, project_id, actor, self._clock(), counts=counts))
+
+    def admit(self, by: Principal, version: int) -> None:
+        """Raises `NotAllowed` when a version has a filter of what this principal may not see: counts of it would tell."""
+        with self._database.read() as tx:
+            sight = self._sights.desk(tx, by)
+            for each in self._rulebook.gate(tx, by.project.id, version).written.drop_filters:
+                refuse_withheld(sight, each)
 
     def add(self, project_id: int, written: dict[str, Any], *, actor: str) -> PolicyVersion:
         """Put a version in force that is the active one with this filter.
@@ -139,3 +153,10 @@ class DropFilters:
             raise Conflict("the policy is written in a way that no filter can be put in or taken out", remedy=_REMEDY)
         made = self._rulebook.add(tx, project_id, text, author=actor)
         return self._rulebook.activate(tx, project_id, made.version, actor=actor)
+
+
+def refuse_withheld(sight: Sight, written: DropFilter) -> None:
+    """Raises `NotAllowed` when a filter compares a property that is withheld."""
+    for each in written.where:
+        for part in each.property.replace("[]", "").split("."):
+            sight.admit_name(part, About.EVENT, f"drop filter {written.id}", "where")

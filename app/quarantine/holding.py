@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.engine import Connection
 
 from app.events.port import EventRow
-from app.identity import register
+from app.identity import personal, register
 from app.identity.derive import DEVICE_PREFIX
 from app.identity.register import Revealed
 from app.keys.sealing import seal, unseal
@@ -237,5 +237,5 @@ def _sealed(key: AESGCM, identity: str, body: Mapping[str, Any]) -> bytes:
 
 def _keys_of(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> dict[int, AESGCM]:
     """The key that seals what is held of each of these people; nobody's is the project's."""
-    wrapped = register.subject_key_rows(tx, keys.project_id, [uid for uid in uids if uid != _NOBODY])
+    wrapped = personal.subject_key_rows(tx, keys.project_id, [uid for uid in uids if uid != _NOBODY])
     return {_NOBODY: keys.subject, **{uid: keys.subject_key(uid, key) for uid, key in wrapped.items()}}

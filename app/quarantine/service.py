@@ -30,9 +30,11 @@ from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
 from app.quarantine import holding, lapse
 from app.quarantine.holding import Arrival, Held
+from app.quarantine.opening import as_seen, unknown
 from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
+from app.sight.service import Sights
 from app.upstream import outbox
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 from policies.retention import expiries
@@ -159,10 +161,12 @@ class Quarantine:
         audit: AuditLog,
         clock: Callable[[], int],
         ttl_ms: int,
+        sights: Sights,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._stores = stores
+        self._sights = sights
         self._rulebook = rulebook
         self._lexicon = lexicon
         self._audit = audit
@@ -205,7 +209,8 @@ class Quarantine:
             revealed = register.reveal(tx, keys, held.uids) if held else {}
             subject = revealed.get(held.uid) if held else None
             if held is None or (held.uid and (subject is None or subject.hidden)):
-                raise NotFound("no such held event", field="id", remedy="list them with GET /v1/quarantine")
+                raise unknown()
+            held = as_seen(tx, self._stores.of(by.project.store_url), self._sights.desk(tx, by), held)
             self._stage(tx, AuditAction.QUARANTINE_READ, by, {"events": 1}, held)
         properties = holding.with_ids(held, revealed)
         return Opened(held, subject.canonical if subject else "", properties)

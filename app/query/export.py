@@ -67,10 +67,11 @@ class EventExport:
 
     def _lines(self, rows: list[EventRow]) -> list[bytes]:
         with self._database.read() as tx:
-            events = [open_event(row) for row in self._legible.rows(tx, rows)]
             sight = self._legible.sight
             if len(self._opened) > _MOST_OPENED:
                 self._opened.clear()
+            rows = people.through(tx, self._store, sight, rows)
+            events = [open_event(row) for row in self._legible.rows(tx, rows)]
             revealed = people.revealed(tx, self._store, self._keys, sight, uids_of(events), self._opened)
             nobody = people.shows_nobody(sight)
         events = [each for each in events if nobody or each.row.uid != people.NOBODY]

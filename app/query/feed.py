@@ -113,6 +113,7 @@ class ActivityFeed:
 
     def _seen(self, store: EventStore, keys: ProjectKeys, legible: Legible, rows: list[EventRow]) -> list[visits.Seen]:
         with self._database.read() as tx:
+            rows = people.through(tx, store, legible.sight, rows)
             events = [open_event(row) for row in legible.rows(tx, rows)]
             revealed = people.revealed(tx, store, keys, legible.sight, uids_of(events))
         views = ((each.row, event_view(each, revealed)) for each in events)

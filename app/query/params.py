@@ -39,7 +39,8 @@ _ENGAGE_UNSUPPORTED = {
 class ExportParams:
     """Which events to export: days of `zone`, both inclusive; `names` None is every event; `limit` None is all of them.
 
-    A day in which clocks are changed is as long as it is. Of `where`, ids are not bound to uids yet.
+    A day in which clocks are changed is as long as it is. Of `where`, ids are not bound to uids yet. `withholds_classified`
+    asks for an export without classified properties.
     """
 
     first_day: date
@@ -49,6 +50,7 @@ class ExportParams:
     time_in_ms: bool = False
     where: Expr | None = field(default=None, repr=False)
     zone: tzinfo = UTC
+    withholds_classified: bool = False
 
     @property
     def from_ms(self) -> int:
@@ -116,6 +118,7 @@ def export_params(sent: Mapping[str, str], zone: tzinfo = UTC) -> ExportParams:
         time_in_ms=_boolean(sent, "time_in_ms"),
         where=parse(sent["where"], About.EVENT) if sent.get("where") else None,
         zone=zone,
+        withholds_classified=_withholds(sent),
     )
     if params.first_day > params.last_day:
         raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
@@ -184,6 +187,13 @@ def _boolean(sent: Mapping[str, str], name: str) -> bool:
     if text in _TRUE | _FALSE:
         return text in _TRUE
     raise InvalidInput(f"{name} is neither true nor false", field=name, remedy=f"send {name}=true or leave it out")
+
+
+def _withholds(sent: Mapping[str, str]) -> bool:
+    text = sent.get("classified", "")
+    if text in ("", "withhold"):
+        return bool(text)
+    raise InvalidInput("classified is not withhold", field="classified", remedy="send classified=withhold, or leave it out")
 
 
 def _names(sent: Mapping[str, str], name: str, most: int) -> tuple[str, ...] | None:

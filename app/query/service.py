@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.engine import Connection
 
+from app.access.roles import Permission
 from app.access.service import Principal
 from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
+from app.errors import NotAllowed
 from app.events.placement import EventStores
 from app.events.port import EventStore, ProfileQuery, ProfileRow
 from app.identity import register
@@ -28,9 +30,11 @@ from app.query.params import EngageParams, ExportParams
 from app.query.render import profile_view
 from app.query.sessions import Session
 from app.sight import people
+from app.sight.classification import Classification
 from app.sight.ids import bind_ids
 from app.sight.service import Sights
 from app.where.tree import About, Expr, conjunction
+from policies.model import Scope
 
 _BATCH = 1_000
 # Below the bound-parameter limits of both engines.
@@ -56,6 +60,16 @@ class _Chosen:
     group_key: str
 
 
+class Tally(Protocol):
+    """What counts reads for metrics."""
+
+    def count_read(self, way: str, rows: int) -> None:
+        """Rows that left by one of the ways to read."""
+
+    def count_withheld(self, cause: str) -> None:
+        """A read that was refused or showed less than there is."""
+
+
 class Query:
     """Streams exports and reads profiles in pages. Stateless but for its dependencies; safe to share between threads."""
 
@@ -67,7 +81,8 @@ class Query:
         audit: AuditLog,
         clock: Callable[[], int],
         sights: Sights,
-        count: Callable[[str, int], None],
+        classification: Classification,
+        tally: Tally,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -75,7 +90,8 @@ class Query:
         self._audit = audit
         self._clock = clock
         self._sights = sights
-        self._count = count
+        self._classification = classification
+        self._tally = tally
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -85,6 +101,9 @@ class Query:
         The audit entry of the beginning is committed before this returns, that of the end before the iterator ends.
         A failure midway raises out of the iterator: whoever serves it must break the connection. Values under `encrypt`
         leave in clear for a principal that holds `VALUES_DECRYPT`; the closing entry counts them.
+
+        Raises `NotAllowed` when the project holds classified properties of events that this principal may not see, unless
+        it asks for an export without them.
         """
         store = self._stores.of(by.project.store_url)
         export_id = secrets.token_hex(8)
@@ -92,9 +111,11 @@ class Query:
         facts = {"from": params.first_day.isoformat(), "to": params.last_day.isoformat(), "phase": "begun"}
         facts |= {} if params.where is None else {"filtered": "where"}
         facts |= {} if params.zone is UTC else {"zone": str(params.zone)}
+        facts |= {"withheld": "classified"} if params.withholds_classified else {}
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             sight = self._sights.of(tx, by)
+            self._refuse_classified(tx, by, sight, params)
             sight.admit(params.where, About.EVENT)
             where = params.where and bind_ids(tx, keys, params.where, About.EVENT)
             self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
@@ -102,13 +123,24 @@ class Query:
         export = EventExport(self._database, store, keys, params, legible, where)
         return self._watched(by, export_id, export, legible)
 
+    def _refuse_classified(self, tx: Connection, by: Principal, sight: Sight, params: ExportParams) -> None:
+        if sight.classified is None or params.withholds_classified:
+            return
+        if self._classification.held(tx, by.project)[Scope.EVENT]:
+            self._tally.count_withheld("export_refused")
+            raise NotAllowed(
+                f"this project holds classified event properties, and this credential was not given {Permission.CLASSIFIED_READ}",
+                field="classified",
+                remedy="send classified=withhold for an export without them, or have an administrator grant the permission",
+            )
+
     def _watched(self, by: Principal, export_id: str, export: EventExport, legible: Legible) -> Generator[bytes]:
         phase = "broken_off"
         try:
             yield from export.chunks()
             phase = "finished"
         finally:
-            self._count("export", export.sent)
+            self._tally.count_read("export", export.sent)
             with self._database.write() as tx:
                 counts, facts = {"events": export.sent, **_opened(legible)}, {"phase": phase}
                 self._stage(tx, AuditAction.EVENTS_EXPORTED, by, export_id, counts, facts)
@@ -127,7 +159,7 @@ class Query:
         session = known or self._measured(store, sight, keys, _bound_to(by, params), chosen)
         legible = Legible(self._keyring, sight)
         rows, results = self._page(store, keys, legible, chosen, session.page(params.page), params.only)
-        self._count("profiles", len(rows))
+        self._tally.count_read("profiles", len(rows))
         with self._database.write() as tx:
             if known is None:
                 sessions.keep(tx, by.project.id, session, self._clock())

@@ -62,10 +62,11 @@ def export() -> Response:
     if request.method == "HEAD":
         return _text(())
     stream = services().query.export(caller(), params)
+    causes = _withheld()
     # What fails before the first line can still be told with a status; later only a broken connection tells it.
     first = next(stream, b"")
     if not first:
-        return _text(())
+        return _telling(_text(()), causes)
     lines = chain((first,), stream)
     # As the vendor does: what fits a packet or so is not worth packing.
     second = next(stream, b"") if len(first) <= _WORTH_PACKING else b""
@@ -75,7 +76,7 @@ def export() -> Response:
     if packed:
         response.headers["Content-Encoding"] = "gzip"
     response.call_on_close(stream.close)
-    return response
+    return _telling(response, causes)
 
 
 @needs(Permission.EVENTS_READ, project_in_form=True)
@@ -83,16 +84,15 @@ def engage() -> Response:
     """A page of profiles; parameters stand in the query or in a form."""
     _own_project(request.values)
     found = services().query.profiles(caller(), engage_params(request.values))
-    return json_response(
-        {
-            "page": found.page,
-            "page_size": PAGE_SIZE,
-            "results": found.results,
-            "session_id": found.session_id,
-            "status": "ok",
-            "total": found.total,
-        }
-    )
+    shown = {
+        "page": found.page,
+        "page_size": PAGE_SIZE,
+        "results": found.results,
+        "session_id": found.session_id,
+        "status": "ok",
+        "total": found.total,
+    }
+    return _telling(json_response(shown), _withheld())
 
 
 @needs(Permission.EVENTS_READ, project_in_form=True)
@@ -100,7 +100,7 @@ def activity() -> Response:
     """What some people did in a range of days, oldest first; the newest ten thousand at most."""
     _own_project(request.values)
     events = services().feed.events(caller(), feed_params(request.values, _zone()))
-    return json_response({"status": "ok", "results": {"events": events}})
+    return _telling(json_response({"status": "ok", "results": {"events": events}}), _withheld())
 
 
 @needs(Permission.EVENTS_READ, project_in_form=True)
@@ -162,6 +162,21 @@ def _own_project(sent: Mapping[str, str]) -> None:
             field="project_id",
             remedy="use a credential of the project",
         )
+
+
+def _withheld() -> tuple[str, ...]:
+    """Why this caller is shown less than there is, counted."""
+    with services().database.read() as tx:
+        causes = services().standings.of(tx, caller()).causes
+    for each in causes:
+        services().metrics.count_withheld(each)
+    return causes
+
+
+def _telling(response: Response, causes: tuple[str, ...]) -> Response:
+    if causes:
+        response.headers["Portcullis-Withheld"] = ", ".join(causes)
+    return response
 
 
 def _text(body: Iterator[bytes] | tuple[()]) -> Response:

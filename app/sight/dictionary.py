@@ -1,4 +1,4 @@
-"""What the dictionary takes out of sight: hidden events and properties, and properties that somebody marked as classified.
+"""What the dictionary takes out of sight, hidden events and properties, and under which names what it merges is read.
 
 The people themselves get everything (GDPR article 15), and what the service looks at for itself shows names, never values.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from sqlalchemy.engine import Connection
 
-from app.access.sight import Purpose
+from app.access.sight import Merges, Purpose
 from app.lexicon.reading import Reading
 from app.sight.service import Narrowing, Rule, Viewer
 from app.where.tree import Inside, Literal, Name, Not
@@ -23,16 +23,17 @@ def by_dictionary(reading: Callable[[Connection, int], Reading]) -> Rule:
         if viewer.purpose is not Purpose.READER:
             return Narrowing()
         found = reading(tx, viewer.project.id)
-        hidden = tuple(Literal(name) for name in sorted(found.hidden_events))
+        # An event that is read as a hidden one is as hidden.
+        names = {name for each in found.hidden_events for name in found.events_read_as(each)}
+        hidden = tuple(Literal(name) for name in sorted(names))
         return Narrowing(
             events=Not(Inside(Name(), hidden)) if hidden else None,
-            withheld_of_events=_withheld(found, Scope.EVENT),
-            withheld_of_profiles=_withheld(found, Scope.PROFILE),
+            withheld_of_events=frozenset(
+                name for each in found.hidden_anywhere(Scope.EVENT) for name in found.properties_read_as(each)
+            ),
+            withheld_of_profiles=found.hidden_anywhere(Scope.PROFILE),
+            withheld_of_groups=found.hidden_anywhere(Scope.GROUP),
+            merges=Merges(found.merged_events, found.merged_properties),
         )
 
     return rule
-
-
-def _withheld(found: Reading, scope: Scope) -> frozenset[str]:
-    # A reader of many events asks for a name in all of them, so what is meant within one event is withheld in each.
-    return found.hidden_anywhere(scope) | found.marked_anywhere(scope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,13 +56,13 @@ def evaluate(node: Expr, subject: Subject, elements: Mapping[str, Value]) -> Val
     match node:
         case Literal(value):
             return value
-        case Property(name):
-            found: Value = subject.properties.get(name)
-            return found
+        case Property(name, _, others):
+            found: Iterator[Value] = (subject.properties.get(each) for each in (name, *others))
+            return next((value for value in found if value is not None), None)
         case Moment():
             return float(subject.time_ms // 1000)
-        case Name():
-            return subject.name
+        case Name(renamed):
+            return dict(renamed).get(subject.name, subject.name)
         case Element(name):
             return elements[name]
         case Among(id_field, uids):

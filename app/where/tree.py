@@ -16,9 +16,10 @@ Positions (`at`) are columns counted from 1 and take no part in equality.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Any
 
 
 class About(StrEnum):
@@ -45,10 +46,11 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """What a property holds; undefined when it is absent or null."""
+    """What a property holds; undefined when it is absent or null. Of several names the first that is defined counts."""
 
     name: str
     at: int = field(default=0, compare=False)
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The name of an event."""
+    """The name of an event, as what it is read: pairs of a stored name and its own."""
+
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ def children(node: Expr) -> Iterator[Expr]:
         if isinstance(value, _NODES):
             yield value
         elif isinstance(value, tuple):
-            yield from value
+            yield from (each for each in value if isinstance(each, _NODES))
 
 
 def walk(node: Expr) -> Iterator[Expr]:
@@ -186,6 +190,26 @@ def walk(node: Expr) -> Iterator[Expr]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def rewritten(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with every node as `change` makes it, those below first."""
+    changed: dict[str, Any] = {}
+    for each in fields(node):
+        value = getattr(node, each.name)
+        if isinstance(value, _NODES):
+            changed[each.name] = rewritten(value, change)
+        elif isinstance(value, tuple):
+            changed[each.name] = tuple(rewritten(part, change) if isinstance(part, _NODES) else part for part in value)
+    return change(replace(node, **changed) if changed else node)
+
+
+def disjunction(parts: Sequence[Expr | None]) -> Expr | None:
+    """One expression that asks for one of these, of which there is one at least; None asks for nothing."""
+    asked = [part for part in parts if part is not None]
+    if len(asked) < len(parts):
+        return None
+    return Logic("or", tuple(asked)) if len(asked) > 1 else asked[0]
 
 
 def conjunction(*parts: Expr | None) -> Expr | None:

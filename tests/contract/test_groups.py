@@ -70,6 +70,9 @@ def test_a_group_can_be_erased_and_stays_gone(home: Installation) -> None:
 def test_policy_applies_to_groups_and_their_ids_stand_nowhere(home: Installation) -> None:
     tenant = home.default_tenant()
     change(tenant, "$set", {"email": "ada@firm.example", "plan": "pro"}, group="ada@firm.example")
+    assert "email" not in next(iter(groups(tenant).values())), "it is classified"
+    with home.services.database.write() as tx:
+        home.services.grants.give(tx, tenant.id, tenant.ids["admin"], "classified:read", actor="test")
     (found,) = groups(tenant).values()
     assert found["plan"] == "pro"
     assert found["email"].startswith("p1.")

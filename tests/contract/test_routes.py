@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Response
 from werkzeug.routing import Rule
 
-from app.access.roles import PERMISSIONS, Permission, Role
+from app.access.roles import GRANTED_ONLY, PERMISSIONS, Permission, Role
 from app.http import PUBLIC, declared, needs, public
 from app.web import create_app
 from tests.installation import Installation, Tenant, basic
@@ -47,6 +47,7 @@ WITHIN_A_READ = {
     Permission.VALUES_DECRYPT,  # export and engage show encrypted values in clear to who holds it
     Permission.IDS_REVEAL,  # the preview of a request shows ids to who holds it
     Permission.ACCOUNTS_OWN,  # nobody grants a role that holds more than his own
+    Permission.CLASSIFIED_READ,  # every read shows classified values to who was given it
 }
 
 
@@ -148,10 +149,11 @@ def test_a_secret_nobody_holds_opens_nothing(tenant: Tenant, route: Route) -> No
     assert _ask(tenant, route, {"Authorization": "Bearer pc_nobody"}).status_code == 401
 
 
-def test_the_roles_differ_and_the_admin_has_everything() -> None:
+def test_the_roles_differ_and_the_admin_has_everything_that_a_role_can_have() -> None:
     assert PERMISSIONS.keys() == set(Role)
-    assert PERMISSIONS[Role.OWNER] == set(Permission)
-    assert PERMISSIONS[Role.ADMIN] == set(Permission) - {Permission.ACCOUNTS_OWN}
+    assert PERMISSIONS[Role.OWNER] == set(Permission) - GRANTED_ONLY
+    assert PERMISSIONS[Role.ADMIN] == set(Permission) - GRANTED_ONLY - {Permission.ACCOUNTS_OWN}
+    assert not set().union(*PERMISSIONS.values()) & GRANTED_ONLY, "it is given by name, never by role"
     assert len(set(PERMISSIONS.values())) == len(Role)
     # Who may read the log of acts may not do them, and who sends events may read none.
     assert not PERMISSIONS[Role.AUDITOR] & {Permission.SUBJECTS_WRITE, Permission.POLICY_WRITE, Permission.EVENTS_READ}

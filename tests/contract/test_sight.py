@@ -98,7 +98,8 @@ def _code(path: Path) -> str:
 
 # --- every route that reads ------------------------------------------------------------------------------------------
 
-READING = [each for each in ROUTES if declared(APP, each.endpoint) == Permission.EVENTS_READ]
+# JQL is refused by name, so there is nothing that it could show.
+READING = [each for each in ROUTES if declared(APP, each.endpoint) == Permission.EVENTS_READ and "jql" not in each.rule]
 CANARY = "canaryvalue"
 
 
@@ -131,7 +132,8 @@ def test_no_route_shows_what_is_out_of_sight(blinded: Tenant, route: Route) -> N
     rules, sights._rules = sights._rules, ()
     shows = _answer(blinded, route).text
     sights._rules = rules
-    assert CANARY in shows or "cohorts" in route.rule, "without the rule the route shows it, so the test would notice"
+    names_no_rows = "cohorts" in route.rule or route.rule == "/v1/sight"
+    assert CANARY in shows or names_no_rows, "without the rule the route shows it, so the test would notice"
 
 
 def test_an_id_of_somebody_hidden_is_bound_to_nobody(home: Installation) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from app.access.accounts import MOST_ACCOUNTS, MOST_OVERLAP_HOURS
-from app.access.roles import PERMISSIONS, Permission, Role
+from app.access.roles import GRANTED_ONLY, PERMISSIONS, Permission, Role
 from app.audit.entry import AuditAction
 from app.cli import cli
 from app.cli_accounts import account
@@ -27,7 +27,7 @@ def test_permissions_and_entries_exist() -> None:
 
 
 def test_what_it_says_of_roles_is_so() -> None:
-    assert set(Permission) - PERMISSIONS[Role.ADMIN] == {Permission.ACCOUNTS_OWN}
+    assert set(Permission) - PERMISSIONS[Role.ADMIN] == {Permission.ACCOUNTS_OWN} | GRANTED_ONLY
     assert PERMISSIONS[Role.CONSUMER] == {Permission.PROJECT_READ, Permission.LEXICON_READ}
     assert Permission.LEXICON_BLOCK in PERMISSIONS[Role.ADMIN]
 

@@ -1,0 +1,1 @@
+"""Data views and teams: who sees which part of a project."""
