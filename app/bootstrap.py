@@ -15,6 +15,8 @@ from app.audit.service import AuditLog
 from app.audit.witness import Witness
 from app.custody.service import Custody
 from app.database import Database
+from app.deletions.pending import by_deletions
+from app.deletions.service import DataDeletions
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.errors import PortcullisError
 from app.events.placement import EventStores
@@ -78,6 +80,7 @@ class Services:
     simulations: Simulations
     suggestions: Suggestions
     drop_filters: DropFilters
+    deletions: DataDeletions
     ingest: Ingest
     places: Places
     sights: Sights
@@ -124,7 +127,7 @@ def bootstrap(
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
-    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
+    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading), by_deletions))
     return Services(
         settings=settings,
         clock=clock,
@@ -148,6 +151,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
+        deletions=DataDeletions(database, stores, audit, clock, sights, settings.deletion_undo_days),
         ingest=Ingest(
             database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
         ),

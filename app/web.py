@@ -17,6 +17,7 @@ from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
+from app.deletions import views as deletions
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
 from app.identity import views as identity
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
-    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon):
+    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon, deletions):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(_operations())

@@ -32,6 +32,9 @@ class Permission(StrEnum):
     LEXICON_BLOCK = "lexicon:block"
     # To mark as classified needs no right to see the values.
     LEXICON_CLASSIFY = "lexicon:classify"
+    DELETIONS_READ = "deletions:read"
+    # Past events, and single properties of all of history, for everybody at once.
+    DELETIONS_WRITE = "deletions:write"
     # No route asks for these two. Whoever holds the first is shown the ids of a closure, and whoever holds the second values
     # under `encrypt` in clear where events are read.
     IDS_REVEAL = "ids:reveal"
@@ -69,6 +72,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.LEXICON_READ,
             Permission.LEXICON_WRITE,
             Permission.LEXICON_CLASSIFY,
+            Permission.DELETIONS_READ,
+            Permission.DELETIONS_WRITE,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -78,6 +83,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.SUBJECTS_READ,
             Permission.KEYS_READ,
             Permission.LEXICON_READ,
+            Permission.DELETIONS_READ,
         }
     ),
     Role.ADMIN: frozenset(Permission),

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from app.errors import NotAllowed
+from app.where.evaluate import Subject, matches
 from app.where.tree import About, Expr, Property, walk
 
 _NONE: frozenset[str] = frozenset()
@@ -51,6 +52,10 @@ class Sight:
     def withheld(self, about: About) -> frozenset[str]:
         """The names of what is taken out."""
         return self.withheld_of_events if about is About.EVENT else self.withheld_of_profiles
+
+    def shows(self, event: Subject) -> bool:
+        """Whether an event that is not in the store is in sight: one that waits in quarantine, or for a collector."""
+        return self.events is None or matches(self.events, event)
 
     def admit(self, asked: Expr | None, about: About, field_name: str = "where") -> None:
         """Raises `NotAllowed` for an expression that asks for what this reader may not see: an answer would tell the value."""

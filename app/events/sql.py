@@ -14,12 +14,13 @@ from app.access.sight import Sight
 from app.events.dialects import Postgres, Sqlite
 from app.events.port import EventQuery, EventRow, ProfileQuery, ProfileRow
 from app.events.tables import event, profile
-from app.events.where import condition
+from app.events.where import condition, reads_document
 from app.where.tree import About, Expr, conjunction
 
 _FETCH = 1_000
 # Below the bound-parameter limits of both engines.
 _UIDS = 5_000
+_DAY_MS = 86_400_000
 _EVENT_COLUMNS = ("time_ms", "dedup", "uid", "name", "properties", "policy_version", "received_ms")
 _PLACES: Mapping[str, sa.Table] = {table.name: table for table in (event, profile)}
 
@@ -58,6 +59,22 @@ class SqlEventStore:
         """One range of the clustered key."""
         wanted = _chosen(tx, [sa.func.count()], sight, About.EVENT, query.where).where(*_conditions(query))
         return int(tx.execute(wanted).scalar_one())
+
+    def tally(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[tuple[str, int, int]]:
+        """Grouped by the engine, streamed."""
+        day = (event.c.time_ms - event.c.time_ms % _DAY_MS).label("day")
+        columns = [event.c.name, day, sa.func.count()]
+        wanted = _chosen(tx, columns, sight, About.EVENT, query.where).where(*_conditions(query))
+        grouped = wanted.group_by(event.c.name, sa.text("day")).order_by(sa.text("day"), event.c.name)
+        with tx.execute(grouped, execution_options={"yield_per": _FETCH}) as rows:
+            for name, start, n in rows:
+                yield name, int(start), int(n)
+
+    def subjects(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[int]:
+        """Made distinct by the engine, streamed."""
+        wanted = _chosen(tx, [event.c.uid], sight, About.EVENT, query.where).where(*_conditions(query)).distinct()
+        with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
+            yield from rows.scalars()
 
     def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
         """Profiles in creation order through a server-side cursor."""
@@ -156,6 +173,45 @@ class SqlEventStore:
         values = [{"t": row.time_ms, "d": row.dedup, "p": row.properties} for row in rows]
         return tx.execute(statement, values).rowcount if values else 0
 
+    def event_bounds(self, tx: Connection, project_id: int) -> tuple[int, int] | None:
+        """Both ends of the clustered key."""
+        mine = event.c.project_id == project_id
+        ends = [sa.select(end(event.c.time_ms)).where(mine).scalar_subquery() for end in (sa.func.min, sa.func.max)]
+        first, last = tx.execute(sa.select(*ends)).one()
+        return None if first is None else (int(first), int(last))
+
+    def count_events(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        """Through the same conditions as a read."""
+        wanted = _matching(tx, [sa.func.count()], project_id, About.EVENT, query.where).where(*_conditions(query))
+        return int(tx.execute(wanted).scalar_one())
+
+    def event_keys(self, tx: Connection, project_id: int, query: EventQuery) -> Sequence[tuple[int, int]]:
+        """A page of the clustered key."""
+        key = (event.c.time_ms, event.c.dedup)
+        wanted = _matching(tx, list(key), project_id, About.EVENT, query.where).where(*_conditions(query))
+        if query.after is not None:
+            wanted = wanted.where(sa.tuple_(*key) > query.after)
+        return [(row.time_ms, row.dedup) for row in tx.execute(wanted.order_by(*key).limit(query.limit))]
+
+    def locked_events(self, tx: Connection, project_id: int, keys: Collection[tuple[int, int]]) -> Sequence[EventRow]:
+        """By the clustered key, row-locked on PostgreSQL in its order."""
+        if not keys:
+            return []
+        chosen = sa.tuple_(event.c.time_ms, event.c.dedup).in_(list(keys))
+        rows = sa.select(*(event.c[name] for name in _EVENT_COLUMNS)).where(event.c.project_id == project_id, chosen)
+        return [EventRow(*row) for row in tx.execute(rows.order_by(event.c.time_ms, event.c.dedup).with_for_update())]
+
+    def count_stored_profiles(self, tx: Connection, project_id: int, query: ProfileQuery) -> int:
+        """Through the same conditions as a read."""
+        wanted = _matching(tx, [sa.func.count()], project_id, About.PROFILE, query.where)
+        return int(tx.execute(wanted.where(*_profile_conditions(query))).scalar_one())
+
+    def profile_keys(self, tx: Connection, project_id: int, query: ProfileQuery, limit: int) -> Sequence[tuple[int, int]]:
+        """In order of creation."""
+        columns = [profile.c.seq, profile.c.uid]
+        wanted = _matching(tx, columns, project_id, About.PROFILE, query.where).where(*_profile_conditions(query))
+        return [(row.seq, row.uid) for row in tx.execute(wanted.order_by(profile.c.seq).limit(limit))]
+
     def old_profiles(
         self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
     ) -> Sequence[ProfileRow]:
@@ -237,13 +293,18 @@ def _copy_events(tx: Connection, project_id: int, rows: Sequence[EventRow]) -> N
 def _chosen(tx: Connection, columns: Sequence[Any], sight: Sight, about: About, asked: Expr | None) -> sa.Select[Any]:
     """The rows of the project that are in sight and of which what was asked is true: the one place that reads for somebody."""
     sight.admit(asked, about)
+    return _matching(tx, columns, sight.project_id, about, conjunction(sight.demanded(about), asked))
+
+
+def _matching(tx: Connection, columns: Sequence[Any], project_id: int, about: About, whole: Expr | None) -> sa.Select[Any]:
     table = event if about is About.EVENT else profile
-    wanted = sa.select(*columns).where(table.c.project_id == sight.project_id)
-    whole = conjunction(sight.demanded(about), asked)
+    wanted = sa.select(*columns).where(table.c.project_id == project_id)
     if whole is None:
         return wanted.select_from(table)
     if tx.dialect.name != "postgresql":
         return wanted.select_from(table).where(condition(whole, Sqlite(table.name)))
+    if not reads_document(whole):
+        return wanted.select_from(table).where(condition(whole, Postgres(table.name)))
     # OFFSET keeps the planner from parsing the text once for every mention of a property.
     parsed = (
         sa.select(sa.cast(table.c.properties, postgresql.JSONB).label("document")).correlate(table).offset(0).lateral("parsed")

@@ -13,19 +13,18 @@ from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.errors import Conflict, NotAllowed, NotFound
 from app.events.placement import EventStores
 from app.events.port import EventStore, ProfileQuery
 from app.keys.service import Keyring
 from app.query import sessions
 from app.query.tables import cohort
 from app.sight import people
+from app.sight.impersonal import Impersonal
 from app.sight.service import Sights
 from app.where.evaluate import constant
 from app.where.parse import parse
-from app.where.tree import About, Expr, Holder, Literal, walk
-from policies.detect import Scanner
-from policies.model import Detector, DetectorTerms
+from app.where.tree import About, Expr
 
 MOST_COHORTS = 500
 _LARGEST_ID = 2**63 - 1
@@ -75,7 +74,7 @@ class Cohorts:
         self._audit = audit
         self._clock = clock
         self._sights = sights
-        self._scanner = Scanner({each: DetectorTerms() for each in Detector}, "US")
+        self._impersonal = Impersonal()
 
     def listing(self, by: Principal) -> list[Counted]:
         """Every cohort of the project in order of its id, counted. Each is one pass over the profiles."""
@@ -90,7 +89,7 @@ class Cohorts:
         """A new cohort. Raises `InvalidInput` for an expression that names a person, and `Conflict` for a name that is taken,
         or for one that holds no profile, or every one, unless `anyway`."""
         expression = parse(where, About.PROFILE)
-        self._refuse_personal(expression)
+        self._impersonal.demand(expression, _EXPRESSION, "choose people by distinct_ids when you read")
         made = Cohort(0, name, description, where, self._clock(), by.id)
         store = self._stores.of(by.project.store_url)
         with self._database.read() as tx:
@@ -130,15 +129,6 @@ class Cohorts:
         number = tx.execute(sa.insert(cohort).values(values).returning(cohort.c.id)).scalar_one()
         self._stage(tx, AuditAction.COHORT_CREATED, by, number)
         return Cohort(number, made.name, made.description, made.where, made.created_ms, made.created_by)
-
-    def _refuse_personal(self, expression: Expr) -> None:
-        for node in walk(expression):
-            if isinstance(node, Holder):
-                remedy = "choose people by distinct_ids when you read"
-                raise InvalidInput("a saved filter names nobody by id", field=_EXPRESSION, remedy=remedy)
-            if isinstance(node, Literal) and isinstance(node.value, str) and self._scanner.find(node.value):
-                remedy = "compare with what is not personal, or with the pseudonym that is stored"
-                raise InvalidInput("a text in this filter looks like personal data", field=_EXPRESSION, remedy=remedy)
 
     def _refuse_pointless(self, store: EventStore, sight: Sight, expression: Expr, count: int) -> None:
         with self._database.read() as tx:

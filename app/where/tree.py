@@ -3,6 +3,7 @@
     Literal         "text", 1.5, true
     Property        properties["name"], or user["name"] of a profile
     Moment, Name    event["time"] in Unix seconds, event["name"]
+    Arrival         when this service received an event; no text says it, rules of sight do
     Element         the variable of `any`
     Negative        -x                          Not     not x
     Arithmetic      + - * / %                   Logic   and, or
@@ -59,6 +60,11 @@ class Moment:
 @dataclass(frozen=True, slots=True)
 class Name:
     """The name of an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When this service received an event, Unix milliseconds. It has no text: data deletions compare with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,7 @@ Expr = (
     | Property
     | Moment
     | Name
+    | Arrival
     | Element
     | Negative
     | Not
