@@ -125,9 +125,10 @@ def bootstrap(
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading), by_deletions))
+    held_ms = settings.quarantine_days * 86_400_000
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, held_ms, sights)
     return Services(
         settings=settings,
         clock=clock,

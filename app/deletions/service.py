@@ -165,6 +165,7 @@ class DataDeletions:
             "complete": found.complete,
             "marks": "{}",
             "counts": "{}",
+            "removed": 0,
             "failures": 0,
             "due_ms": now + self._undo_ms,
         }

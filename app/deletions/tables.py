@@ -37,6 +37,8 @@ data_deletion = sa.Table(
     # How far the work got: JSON of marks by place, and of whole numbers `<phase>.<place>`.
     column("marks", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
     column("counts", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    # Records deleted, or rewritten without the property: what the metric shows.
+    column("removed", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     # Failures in a row, the code of the last, and when it is tried again.
     column("failures", sa.Integer, nullable=False, holds=Holds.NOT_PERSONAL),
     column("error_code", sa.Text, holds=Holds.NOT_PERSONAL),

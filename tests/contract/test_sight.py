@@ -49,11 +49,11 @@ CHANGES = {
     "delete_subjects",
 }
 CALLED_BY = {
-    "profiles_of": {"app/ingest/profiles.py", "app/quarantine/updates.py", "jobs/deletion.py"},
-    "profile_keys": {"app/deletions/survey.py", "jobs/deletion.py"},
+    "profiles_of": {"app/ingest/profiles.py", "app/quarantine/updates.py", "jobs/deletion_places.py"},
+    "profile_keys": {"app/deletions/survey.py", "jobs/deletion_places.py"},
     "old_events": {"jobs/retention.py"},
-    "locked_events": {"jobs/deletion.py"},
-    "event_keys": {"jobs/deletion.py"},
+    "locked_events": {"jobs/deletion_places.py"},
+    "event_keys": {"jobs/deletion_places.py"},
     "old_profiles": {"jobs/retention.py"},
 }
 # Who turns uids into ids, and for whom.
