@@ -120,15 +120,13 @@ def bootstrap(
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
     stores, keyring = stores or EventStores(), Keyring(master_key)
-    audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    metrics = Metrics(database)
+    audit, metrics = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None), Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading), by_deletions))
-    held_ms = settings.quarantine_days * 86_400_000
-    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, held_ms, sights)
+    quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, _held_ms(settings), sights)
     return Services(
         settings=settings,
         clock=clock,
@@ -168,6 +166,10 @@ def bootstrap(
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _held_ms(settings: Settings) -> int:
+    return settings.quarantine_days * 86_400_000
 
 
 def _lane(settings: Settings) -> Lane:

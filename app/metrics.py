@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from app.access.tables import project
 from app.audit.tables import audit_staging
 from app.database import Database
+from app.deletions.tables import data_deletion
 from app.errors import PortcullisError
 from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
@@ -117,6 +118,7 @@ class _FromSql(Collector):
         )
         oldest = GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest.")
         forwarded = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
+        deletions = _deletion_families()
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
         lexicon = GaugeMetricFamily(
             "portcullis_lexicon",
@@ -143,6 +145,7 @@ class _FromSql(Collector):
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
                 _count_parcels(tx, parcels, oldest, forwarded)
+                _count_deletions(tx, *deletions)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 for what, condition in _LEXICON.items():
@@ -150,7 +153,7 @@ class _FromSql(Collector):
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
-        yield from (parcels, oldest, forwarded)
+        yield from (parcels, oldest, forwarded, *deletions)
 
 
 def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
@@ -185,6 +188,32 @@ def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetr
     parcels.add_metric(("parked",), found.get(True, (0, 0))[0])
     oldest.add_metric((), since / 1000)
     forwarded.add_metric((), int(tx.execute(sa.select(sa.func.sum(upstream.c.delivered))).scalar() or 0))
+
+
+def _deletion_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+    return (
+        GaugeMetricFamily("portcullis_data_deletions", "Data deletions, by state.", labels=("state",)),
+        GaugeMetricFamily("portcullis_data_deletions_failing", "Data deletions that are tried again after a failure."),
+        GaugeMetricFamily("portcullis_data_deletion_due_seconds", "When the time to undo ends of the one that is next; 0: none."),
+        CounterMetricFamily("portcullis_data_deletion_removed", "Records deleted, or rewritten without a property."),
+    )
+
+
+def _count_deletions(
+    tx: Connection,
+    states: GaugeMetricFamily,
+    failing: GaugeMetricFamily,
+    due: GaugeMetricFamily,
+    removed: CounterMetricFamily,
+) -> None:
+    of = data_deletion.c
+    for state, n in tx.execute(sa.select(of.state, sa.func.count()).group_by(of.state)):
+        states.add_metric((state,), n)
+    pending = of.state.in_(("hidden", "erasing"))
+    failing.add_metric((), tx.execute(sa.select(sa.func.count()).where(pending, of.failures > 0)).scalar_one())
+    first = tx.execute(sa.select(sa.func.min(of.undo_until_ms)).where(pending)).scalar()
+    due.add_metric((), int(first or 0) / 1000)
+    removed.add_metric((), int(tx.execute(sa.select(sa.func.sum(of.removed))).scalar() or 0))
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

@@ -18,6 +18,12 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NEEDED = frozenset({"distinct_id", "$distinct_id", "$user_id", "$device_id", "time", "$time", "token", "$last_seen"})
 
 
+REASONS = ("collected_by_mistake", "consent_missing", "legal_obligation", "no_longer_needed", "personal_data_found", "test_data")
+"""Why something is deleted. A closed list: what stands in the audit log for good must not be able to hold a value."""
+REFERENCE = r"[A-Za-z]{1,10}-[0-9]{1,8}\Z"
+"""The number of a case, such as CASE-4711."""
+
+
 class Target(StrEnum):
     """What is deleted: whole events, or one property from events or from profiles (of people and of groups)."""
 

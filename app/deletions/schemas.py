@@ -7,12 +7,9 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.audit.entry import iso
-from app.deletions.model import Deletion, Extent, Target, extent_of
+from app.deletions.model import REASONS, REFERENCE, Deletion, Extent, Target, extent_of
 from app.deletions.survey import Survey
 
-REASONS = ("collected_by_mistake", "consent_missing", "legal_obligation", "no_longer_needed", "personal_data_found", "test_data")
-"""Why something is deleted. A closed list: what stands in the audit log for good must not be able to hold a value."""
-REFERENCE = r"[A-Za-z]{1,10}-[0-9]{1,8}\Z"
 _MOST_NAMES = 200
 _MOST_CHARACTERS = 5_000
 
