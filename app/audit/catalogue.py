@@ -41,7 +41,7 @@ MEANING: Mapping[AuditAction, str] = {
     AuditAction.ERASURE_PURGED: "bytes were purged; the method in each place",
     AuditAction.ERASURE_CERTIFIED: "a certificate was signed; its digest",
     AuditAction.DELETION_PREVIEWED: "somebody looked what a data deletion would cover; how many records and people",
-    AuditAction.DELETION_CREATED: "a data deletion was accepted and hides what it covers; how many, why, and until when it can be undone",
+    AuditAction.DELETION_CREATED: "a data deletion was accepted and hides what it covers; how many, why, until when",
     AuditAction.DELETION_UNDONE: "a data deletion was undone",
     AuditAction.DELETION_STARTED: "a data deletion is carried out; how many records there are in each place",
     AuditAction.DELETION_ERASED: "what it covers was deleted; how many records in each place",
