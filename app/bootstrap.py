@@ -20,6 +20,8 @@ from app.database import Database
 from app.dataviews.rule import by_views
 from app.dataviews.service import DataViews
 from app.dataviews.teams import Teams
+from app.deletions.pending import by_deletions
+from app.deletions.service import DataDeletions
 from app.doorbell import Doorbell, RqDoorbell, SilentDoorbell
 from app.errors import PortcullisError
 from app.events.placement import EventStores
@@ -87,6 +89,7 @@ class Services:
     simulations: Simulations
     suggestions: Suggestions
     drop_filters: DropFilters
+    deletions: DataDeletions
     ingest: Ingest
     places: Places
     sights: Sights
@@ -161,6 +164,7 @@ def bootstrap(
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
         drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
+        deletions=DataDeletions(database, stores, audit, clock, sights, settings.deletion_undo_days),
         ingest=ingest,
         places=places,
         sights=sights,
@@ -186,7 +190,7 @@ def _database(settings: Settings) -> Database:
 
 def _rules(lexicon: Lexicon, classification: Classification) -> tuple[Rule, ...]:
     """Each takes away from what a reader may see: data views, classification, what is hidden or deleted."""
-    return by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading)
+    return by_dictionary(lexicon.reading), classification.rule, by_views(lexicon.reading), by_deletions
 
 
 def _doorbell(settings: Settings) -> Doorbell:

@@ -16,6 +16,7 @@ from app.audit import fsck
 from app.audit.witness import Witness
 from app.bootstrap import bootstrap
 from app.cli_audit import audit
+from app.cli_deletions import data_deletion
 from app.cli_keys import keys
 from app.cli_lexicon import lexicon
 from app.cli_policy import policy
@@ -317,6 +318,7 @@ policy.add_command(cli_observe.simulate)
 policy.add_command(cli_observe.suggest)
 cli.add_command(policy)
 cli.add_command(lexicon)
+cli.add_command(data_deletion)
 
 
 # --- keys and audit --------------------------------------------------------------------------------------------------

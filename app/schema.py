@@ -6,6 +6,7 @@ from app.access import tables as _access
 from app.audit import tables as _audit
 from app.database import metadata
 from app.dataviews import tables as _dataviews
+from app.deletions import tables as _deletions
 from app.events import tables as _events
 from app.identity import tables as _identity
 from app.ingest import tables as _ingest
@@ -24,4 +25,5 @@ MODULES = (
     *(_access, _audit, _events, _identity, _ingest, _keys, _lexicon, _observe, _quarantine, _query, _rulebook, _subjects),
     _upstream,
     _dataviews,
+    _deletions,
 )

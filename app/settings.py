@@ -25,6 +25,7 @@ class Settings:
     `redis_url` may be None: then nobody rings the doorbell and the dispatcher does the work itself.
     `erasure_grace` is how many seconds an erasure waits, hidden but still cancellable, before it starts.
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
+    `deletion_undo_days` is for how many days a data deletion hides what it covers and can be undone, before it is carried out.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
     `geoip_db` is a file in MaxMind's format, or None: then no place is ever looked up.
     `trusted_proxies` says which proxies in front of the web process are believed about X-Forwarded-For.
@@ -53,6 +54,7 @@ class Settings:
     geoip_db: Path | None
     trusted_proxies: TrustedProxies
     quarantine_days: int
+    deletion_undo_days: int
     upstream: str | None
     upstream_region: str | None
     expected_days: int
@@ -91,6 +93,7 @@ class Settings:
             trusted_proxies=_proxies(env, "PORTCULLIS_TRUSTED_PROXIES"),
             job_lease=_integer(env, "PORTCULLIS_JOB_LEASE", 30, 1, 3600),
             quarantine_days=_integer(env, "PORTCULLIS_QUARANTINE_DAYS", 30, 1, 365),
+            deletion_undo_days=_integer(env, "PORTCULLIS_DELETION_UNDO_DAYS", 7, 0, 30),
             upstream=env.get("UPSTREAM_MIXPANEL") or None,
             upstream_region=env.get("UPSTREAM_REGION") or None,
             expected_days=_integer(env, "PORTCULLIS_EXPECTED_DAYS", 90, 1, 3_650),

@@ -19,6 +19,7 @@ from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
 from app.dataviews import views as dataviews
+from app.deletions import views as deletions
 from app.errors import PortcullisError
 from app.http import api_blueprint, api_dialect, authorise, json_response, let_go, needs, public, services, speak
 from app.identity import views as identity
@@ -58,7 +59,8 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
     app.register_blueprint(access.blueprint())
-    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon, dataviews):
+    every = (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon, dataviews, deletions)
+    for capability in every:
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(access.settings_blueprint())

@@ -19,12 +19,13 @@ from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
 from app.upstream.speaking import Speaker
-from jobs import cleanup, digest, forward, retention, runtime, simulate, steps
+from jobs import cleanup, deletion, digest, forward, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
 _SWEEP_EVERY_S = 60.0
 _FORWARD_EVERY_S = 1.0
+_DELETE_EVERY_S = 5.0
 # Half a minute and five: what starts to carry personal data must be known within five minutes.
 _LOOK_EVERY = 60
 _LOOK_LONG_EVERY = 600
@@ -58,6 +59,7 @@ def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) ->
     """Rounds until `stop` is set. What may take long and rings for nobody has a thread of its own."""
     aside = [
         threading.Thread(target=_sweep, args=(services, stop), name="retention", daemon=True),
+        threading.Thread(target=_delete, args=(services, stop), name="deletion", daemon=True),
         threading.Thread(target=_tell, args=(services, stop), name="digest", daemon=True),
         threading.Thread(target=_forward, args=(services, stop), name="forward", daemon=True),
     ]
@@ -83,6 +85,13 @@ def _sweep(services: Services, stop: threading.Event) -> None:
         with _logged("retention"):
             retention.run_due(services, stop.is_set)
         stop.wait(_SWEEP_EVERY_S)
+
+
+def _delete(services: Services, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with _logged("deletion"):
+            deletion.run_due(services, stop.is_set)
+        stop.wait(_DELETE_EVERY_S)
 
 
 def _forward(services: Services, stop: threading.Event) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.service import project_by_id
+from app.audit.certificate import digest
 from app.audit.entry import AuditAction
 from app.bootstrap import Services
 from app.database import Place, data_map
@@ -101,7 +102,7 @@ def certify(services: Services, claim: Claim) -> None:
         keys = services.keyring.of(tx, claim.request.project_id)
         now = services.clock()
         note = certificate.issue(current(tx, claim.request.id), now, keys.signing)
-        facts = {"sha256": certificate.digest(note)}
+        facts = {"sha256": digest(note)}
         services.queue.advance(tx, claim, Step.FINISHED, certificate=note)
         services.queue.move(tx, claim, RequestState.DONE, finished_ms=now)
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_CERTIFIED, facts=facts)

@@ -15,14 +15,16 @@ from typing import Any
 import structlog
 from sqlalchemy.engine import Connection
 
+from app.access.service import project_by_id
 from app.audit.entry import AuditAction, Entry
 from app.bootstrap import Services
+from app.deletions.pending import vanishing
 from app.errors import PortcullisError
 from app.events.port import EventRow
 from app.identity import register
 from app.query.render import event_view, open_event, uids_of
 from app.turns import LostTurn, Turn
-from app.upstream import outbox
+from app.upstream import covered, outbox
 from app.upstream.outbox import Parcel
 from app.upstream.speaking import NotTaken, Speaker
 from policies.model import SubjectState
@@ -108,6 +110,8 @@ def _settle(services: Services, tx: Connection, turn: Turn, letters: Sequence[_L
 
 def _letters(services: Services, tx: Connection, project_id: int, parcels: Sequence[Parcel]) -> tuple[list[_Letter], list[int]]:
     """What may be sent, and the ids of parcels that never will be."""
+    sight = services.sights.internal(tx, project_by_id(tx, project_id))
+    parcels = covered.leaving(tx, sight, vanishing(tx, project_id), parcels)
     events = {each.id: open_event(_row(each)) for each in parcels}
     revealed = register.reveal(tx, services.keyring.of(tx, project_id), uids_of(events.values()))
     letters, gone = [], []

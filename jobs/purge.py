@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.service import project_by_id
+from app.audit.certificate import PurgeMethod
 from app.audit.entry import AuditAction
 from app.bootstrap import Services
 from app.database import Database, data_map
 from app.errors import PortcullisError
 from app.identity.tables import register
-from app.subjects.certificate import PurgeMethod
 from app.subjects.model import Step
 from app.subjects.queue import Claim
 from app.subjects.tables import archive, archive_chunk
@@ -50,14 +50,17 @@ def purge(services: Services, claim: Claim) -> None:
     with services.database.read() as tx:
         store = services.stores.of(project_by_id(tx, claim.request.project_id).store_url)
     tables = [place.table for place in data_map()] + [archive, archive_chunk]
-    methods = dict.fromkeys(store.places(), PurgeMethod.LEFT_TO_STORE)
-    engine = _purge_sqlite if services.database.sqlite else _purge_postgres
-    methods |= engine(services.database, tables)
+    methods = dict.fromkeys(store.places(), PurgeMethod.LEFT_TO_STORE) | certain(services.database, tables)
     with services.database.write() as tx:
         services.queue.hold(tx, claim)
         services.queue.advance(tx, claim, Step.CERTIFY, {f"purge.{name}": int(how) for name, how in methods.items()})
         facts = {name: how.name.lower() for name, how in methods.items()}
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_PURGED, facts=facts)
+
+
+def certain(database: Database, tables: Iterable[sa.Table]) -> dict[str, PurgeMethod]:
+    """Deal with the bytes of deleted rows in these tables, and say how in each. Raises `PurgeBlocked`."""
+    return (_purge_sqlite if database.sqlite else _purge_postgres)(database, tables)
 
 
 def settle(database: Database, tables: Iterable[str]) -> bool:
@@ -103,7 +106,7 @@ def _purge_postgres(database: Database, tables: Iterable[sa.Table]) -> dict[str,
         now = int(tx.execute(sa.text("SELECT pg_current_xact_id()::text")).scalar_one())
     methods = {table.name: _vacuum(database, table.name, now) for table in tables}
     for table in (register, archive):
-        if methods[table.name] is PurgeMethod.VACUUMED:
+        if methods.get(table.name) is PurgeMethod.VACUUMED:
             methods[table.name] = _rewrite(database, table.name)
     _checkpoint(database)
     return methods

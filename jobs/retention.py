@@ -24,6 +24,7 @@ from app.identity import fence
 from app.quarantine import lapse
 from app.subjects.queue import SYSTEM
 from app.turns import LostTurn, Turn
+from app.where.evaluate import Subject
 from jobs import purge
 from jobs.steps import code_of
 from policies.model import Scope
@@ -165,13 +166,21 @@ def _remove_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Se
 
 def _strip_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[EventRow]) -> None:
     changed, removed = [], 0
+    # What a data deletion hides by a condition stays as it is until it goes: without a property it might show again.
+    sight = run.services.sights.internal(tx, project_by_id(tx, mark.project_id))
     for row in rows:
+        if sight.events is not None and not sight.shows(_as_subject(row)):
+            continue
         kept, n = rule.without(Scope.EVENT, row.name, msgspec.json.decode(row.properties))
         if n:
             changed.append(msgspec.structs.replace(row, properties=msgspec.json.encode(kept).decode()))
             removed += n
     run.store.rewrite_events(tx, mark.project_id, changed)
     retention.advance(tx, mark, {"events_changed": len(changed), "properties": removed}, properties=removed)
+
+
+def _as_subject(row: EventRow) -> Subject:
+    return Subject(msgspec.json.decode(row.properties), row.time_ms, row.name, received_ms=row.received_ms)
 
 
 def _profile_batch(run: _Run, rule: Expiry) -> bool:

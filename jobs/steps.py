@@ -7,9 +7,8 @@ comes next. Whoever lost the claim finds that out at its next effect, which roll
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from rq.timeouts import BaseTimeoutException
@@ -20,6 +19,7 @@ from app.errors import PortcullisError
 from app.subjects.model import NEXT_STEP, RequestKind, RequestState, Step
 from app.subjects.queue import Claim, LostClaim, current
 from jobs import entries, erasure, export, purge
+from jobs.heartbeat import beating
 
 StepFunction = Callable[[Services, Claim], None]
 
@@ -54,7 +54,8 @@ def run(services: Services, request_id: str) -> None:
         return
     log = structlog.get_logger().bind(request_id=request_id)
     try:
-        with _sign_of_life(services, claim):
+        beat = partial(services.queue.renew, claim)
+        with beating(beat, services.queue.lease_seconds / 3, request_id=request_id):
             _walk(services, claim)
     except LostClaim:
         log.warning("claim_lost")
@@ -100,26 +101,3 @@ def _release(services: Services, claim: Claim, code: str) -> None:
             log.warning("request_will_be_tried_again")
         else:
             log.error("request_failed")
-
-
-@contextmanager
-def _sign_of_life(services: Services, claim: Claim) -> Iterator[None]:
-    """Renew the lease while a long statement runs, such as VACUUM. It dies with the process, and the claim with it."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(services.queue.lease_seconds / 3):
-            try:
-                services.queue.renew(claim)
-            except LostClaim:
-                return  # The step finds out by itself, at its next effect.
-            except PortcullisError as fault:
-                structlog.get_logger().warning("lease_not_renewed", request_id=claim.request.id, code=fault.code)
-
-    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

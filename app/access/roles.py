@@ -38,6 +38,9 @@ class Permission(StrEnum):
     LEXICON_BLOCK = "lexicon:block"
     # To mark as classified needs no right to see the values.
     LEXICON_CLASSIFY = "lexicon:classify"
+    DELETIONS_READ = "deletions:read"
+    # Past events, and single properties of all of history, for everybody at once.
+    DELETIONS_WRITE = "deletions:write"
     # No route asks for these two. Whoever holds the first is shown the ids of a closure, and whoever holds the second values
     # under `encrypt` in clear where events are read.
     IDS_REVEAL = "ids:reveal"
@@ -89,6 +92,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.LEXICON_WRITE,
             Permission.LEXICON_CLASSIFY,
             Permission.VIEWS_READ,
+            Permission.DELETIONS_READ,
+            Permission.DELETIONS_WRITE,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -101,6 +106,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.KEYS_READ,
             Permission.LEXICON_READ,
             Permission.VIEWS_READ,
+            Permission.DELETIONS_READ,
         }
     ),
     Role.ADMIN: frozenset(Permission) - GRANTED_ONLY - {Permission.ACCOUNTS_OWN},

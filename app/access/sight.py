@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from app.errors import NotAllowed
+from app.where.evaluate import Subject, matches
 from app.where.tree import About, Among, Expr, Holder, Name, Property, rewritten, walk
 from policies.model import Scope
 
@@ -134,6 +135,10 @@ class Sight:
         """Whether anything at all is taken out of rows or read under another name."""
         names = self.withheld_of_events or self.withheld_of_profiles or self.withheld_of_groups
         return bool(names or self.classified or self.merges or self.windows)
+
+    def shows(self, event: Subject) -> bool:
+        """Whether an event that is not in the store is in sight: one that waits in quarantine, or for a collector."""
+        return self.events is None or matches(self.events, event)
 
     # --- what may be asked -------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ else:  # Run as a file, apart from the rest of the service: these three lie besi
 
 HEADER = "portcullis erasure certificate v1"
 _BUNDLE = "portcullis audit bundle v1"
+DELETION_HEADER = "portcullis data deletion certificate v1"
 
 
 class DoesNotHold(ValueError):
@@ -119,8 +120,8 @@ def _note_of(line: str) -> str:
 def verify_certificate(note: str, key: str) -> dict[str, Any]:
     """The statement of a certificate that `key` signed. Raises `BadNote` or `DoesNotHold`."""
     header, _, rest = open_note(note, [key]).partition("\n")
-    if header != HEADER:
-        raise DoesNotHold("this is a signed note, and not an erasure certificate")
+    if header not in (HEADER, DELETION_HEADER):
+        raise DoesNotHold("this is a signed note, and not a certificate of an erasure or data deletion")
     try:
         statement = json.loads(rest)
     except (ValueError, RecursionError):
@@ -167,11 +168,7 @@ def _entries(lines: Iterable[str], first: int | None = None) -> Iterator[tuple[i
 
 def describe(statement: dict[str, Any]) -> list[str]:
     """A statement in plain words."""
-    lines = [
-        f"HOLDS: erasure {statement['request']} of project {statement['project']} ({statement['regime']})",
-        f"  accepted {statement['accepted']}, completed {statement['completed']}",
-        f"  ids named in the request: {statement['ids_named']}; turned into tombstones: {statement['tombstones']}",
-    ]
+    lines = _of_deletion(statement) if "deletion" in statement else _of_erasure(statement)
     for place in statement["places"]:
         counted = f"{place['before']} before, {place['deleted']} deleted, 0 after; " if "before" in place else ""
         lines.append(f"  {place['place']}: {counted}{place['meaning']}")
@@ -181,6 +178,25 @@ def describe(statement: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _of_erasure(statement: dict[str, Any]) -> list[str]:
+    return [
+        f"HOLDS: erasure {statement['request']} of project {statement['project']} ({statement['regime']})",
+        f"  accepted {statement['accepted']}, completed {statement['completed']}",
+        f"  ids named in the request: {statement['ids_named']}; turned into tombstones: {statement['tombstones']}",
+    ]
+
+
+def _of_deletion(statement: dict[str, Any]) -> list[str]:
+    covered = ", ".join(f"{name} {value}" for name, value in statement["covered"].items())
+    return [
+        f"HOLDS: data deletion {statement['deletion']} of project {statement['project']} ({statement['reason']})",
+        f"  accepted {statement['accepted']}, could be undone until {statement['undo_until']}",
+        f"  completed {statement['completed']}",
+        f"  covered: {covered}",
+        f"  people touched when it was accepted: {statement['people']}",
+    ]
+
+
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -188,7 +204,7 @@ def _canonical(value: Any) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="portcullis audit verify", description="Check a certificate or a log offline.")
     kinds = parser.add_subparsers(dest="what", required=True)
-    certificate = kinds.add_parser("certificate", help="a signed erasure certificate")
+    certificate = kinds.add_parser("certificate", help="the signed certificate of an erasure or data deletion")
     certificate.add_argument("file")
     certificate.add_argument("--key", required=True, help="the verifier key, from GET /v1/certificate-key")
     bundle = kinds.add_parser("bundle", help="a whole log, as GET /v1/audit/bundle gives it")

@@ -28,6 +28,7 @@ class Dialect(Protocol):
     row: str
     document: str
     moment: str
+    arrival: str
     no_number: str
     deepest: int
 
@@ -97,6 +98,7 @@ class Sqlite:
         self.row = row
         self.document = f"{row}.properties"
         self.moment = f"CAST({row}.time_ms / 1000 AS REAL)"
+        self.arrival = f"CAST({row}.received_ms AS REAL)"
 
     def parameter(self, name: str, value: str | float) -> str:  # noqa: ARG002 - the protocol's
         """SQLite's values carry their types."""
@@ -201,6 +203,7 @@ class Postgres:
         self.row = row
         self.document = "parsed.document"
         self.moment = f"CAST({row}.time_ms / 1000 AS double precision)"
+        self.arrival = f"CAST({row}.received_ms AS double precision)"
         self._lets = 0
 
     def parameter(self, name: str, value: str | float) -> str:

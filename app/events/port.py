@@ -118,6 +118,12 @@ class EventStore(Protocol):
     def read_profiles(self, tx: Connection, sight: Sight, uids: Collection[int]) -> Sequence[ProfileRow]:
         """The profiles of a few thousand people at most, those in sight, in order of `seq`."""
 
+    def tally(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[tuple[str, int, int]]:
+        """How many events a scan would return, by name and UTC day: (name, first millisecond of the day, number)."""
+
+    def subjects(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[int]:
+        """The uids of the events that a scan would return, each once, streamed; 0 for those of nobody."""
+
     # --- what changes rows, and shows them to nobody -----------------------------------------------------------------
 
     def profiles_of(self, tx: Connection, project_id: int, uids: Collection[int]) -> Mapping[int, ProfileRow]:
@@ -148,6 +154,24 @@ class EventStore(Protocol):
 
     def rewrite_events(self, tx: Connection, project_id: int, rows: Sequence[EventRow]) -> int:
         """Put new properties into events that are still there; one that is gone stays gone. Returns how many there were."""
+
+    def event_bounds(self, tx: Connection, project_id: int) -> tuple[int, int] | None:
+        """The times of the earliest and the latest event, Unix milliseconds; None when there is no event."""
+
+    def count_events(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        """How many events there are, whoever may see them: what a deletion counts for its certificate."""
+
+    def event_keys(self, tx: Connection, project_id: int, query: EventQuery) -> Sequence[tuple[int, int]]:
+        """The (time, dedup) of the next events of a query, in that order, whoever may see them."""
+
+    def locked_events(self, tx: Connection, project_id: int, keys: Collection[tuple[int, int]]) -> Sequence[EventRow]:
+        """Those of these events that are still there, locked, for whoever deletes or rewrites them."""
+
+    def count_stored_profiles(self, tx: Connection, project_id: int, query: ProfileQuery) -> int:
+        """As `count_events`."""
+
+    def profile_keys(self, tx: Connection, project_id: int, query: ProfileQuery, limit: int) -> Sequence[tuple[int, int]]:
+        """The (seq, uid) of the first `limit` profiles of a query, in that order, whoever may see them."""
 
     def old_profiles(
         self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int

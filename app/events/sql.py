@@ -14,13 +14,14 @@ from app.access.sight import Sight, Window
 from app.events.dialects import LAST_SEEN, Dialect, Postgres, Sqlite
 from app.events.port import EventQuery, EventRow, ProfileQuery, ProfileRow
 from app.events.tables import event, profile
-from app.events.where import condition
+from app.events.where import condition, reads_document
 from app.where.tree import About, Expr, conjunction
 from policies.model import Scope
 
 _FETCH = 1_000
 # Below the bound-parameter limits of both engines.
 _UIDS = 5_000
+_DAY_MS = 86_400_000
 _EVENT_COLUMNS = ("time_ms", "dedup", "uid", "name", "properties", "policy_version", "received_ms")
 _PLACES: Mapping[str, sa.Table] = {table.name: table for table in (event, profile)}
 
@@ -59,6 +60,22 @@ class SqlEventStore:
         """One range of the clustered key."""
         wanted = _chosen(tx, [sa.func.count()], sight, About.EVENT, query.where).where(*_conditions(query, sight))
         return int(tx.execute(wanted).scalar_one())
+
+    def tally(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[tuple[str, int, int]]:
+        """Grouped by the engine, streamed."""
+        day = (event.c.time_ms - event.c.time_ms % _DAY_MS).label("day")
+        columns = [event.c.name, day, sa.func.count()]
+        wanted = _chosen(tx, columns, sight, About.EVENT, query.where).where(*_conditions(query, sight))
+        grouped = wanted.group_by(event.c.name, sa.text("day")).order_by(sa.text("day"), event.c.name)
+        with tx.execute(grouped, execution_options={"yield_per": _FETCH}) as rows:
+            for name, start, n in rows:
+                yield name, int(start), int(n)
+
+    def subjects(self, tx: Connection, sight: Sight, query: EventQuery) -> Iterator[int]:
+        """Made distinct by the engine, streamed."""
+        wanted = _chosen(tx, [event.c.uid], sight, About.EVENT, query.where).where(*_conditions(query, sight)).distinct()
+        with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
+            yield from rows.scalars()
 
     def scan_profiles(self, tx: Connection, sight: Sight, query: ProfileQuery) -> Iterator[ProfileRow]:
         """Profiles in creation order through a server-side cursor."""
@@ -158,6 +175,45 @@ class SqlEventStore:
         values = [{"t": row.time_ms, "d": row.dedup, "p": row.properties} for row in rows]
         return tx.execute(statement, values).rowcount if values else 0
 
+    def event_bounds(self, tx: Connection, project_id: int) -> tuple[int, int] | None:
+        """Both ends of the clustered key."""
+        mine = event.c.project_id == project_id
+        ends = [sa.select(end(event.c.time_ms)).where(mine).scalar_subquery() for end in (sa.func.min, sa.func.max)]
+        first, last = tx.execute(sa.select(*ends)).one()
+        return None if first is None else (int(first), int(last))
+
+    def count_events(self, tx: Connection, project_id: int, query: EventQuery) -> int:
+        """Through the same conditions as a read."""
+        wanted = _matching(tx, [sa.func.count()], project_id, About.EVENT, query.where).where(*_conditions(query))
+        return int(tx.execute(wanted).scalar_one())
+
+    def event_keys(self, tx: Connection, project_id: int, query: EventQuery) -> Sequence[tuple[int, int]]:
+        """A page of the clustered key."""
+        key = (event.c.time_ms, event.c.dedup)
+        wanted = _matching(tx, list(key), project_id, About.EVENT, query.where).where(*_conditions(query))
+        if query.after is not None:
+            wanted = wanted.where(sa.tuple_(*key) > query.after)
+        return [(row.time_ms, row.dedup) for row in tx.execute(wanted.order_by(*key).limit(query.limit))]
+
+    def locked_events(self, tx: Connection, project_id: int, keys: Collection[tuple[int, int]]) -> Sequence[EventRow]:
+        """By the clustered key, row-locked on PostgreSQL in its order."""
+        if not keys:
+            return []
+        chosen = sa.tuple_(event.c.time_ms, event.c.dedup).in_(list(keys))
+        rows = sa.select(*(event.c[name] for name in _EVENT_COLUMNS)).where(event.c.project_id == project_id, chosen)
+        return [EventRow(*row) for row in tx.execute(rows.order_by(event.c.time_ms, event.c.dedup).with_for_update())]
+
+    def count_stored_profiles(self, tx: Connection, project_id: int, query: ProfileQuery) -> int:
+        """Through the same conditions as a read."""
+        wanted = _matching(tx, [sa.func.count()], project_id, About.PROFILE, query.where)
+        return int(tx.execute(wanted.where(*_profile_conditions(query))).scalar_one())
+
+    def profile_keys(self, tx: Connection, project_id: int, query: ProfileQuery, limit: int) -> Sequence[tuple[int, int]]:
+        """In order of creation."""
+        columns = [profile.c.seq, profile.c.uid]
+        wanted = _matching(tx, columns, project_id, About.PROFILE, query.where).where(*_profile_conditions(query))
+        return [(row.seq, row.uid) for row in tx.execute(wanted.order_by(profile.c.seq).limit(limit))]
+
     def old_profiles(
         self, tx: Connection, project_id: int, after: tuple[int, int], before_ms: int, limit: int
     ) -> Sequence[ProfileRow]:
@@ -244,15 +300,36 @@ def _chosen(
     With `marked` a further column, `windows`, says through which windows of the sight a row is seen.
     """
     sight.admit(asked, about)
-    table = event if about is About.EVENT else profile
-    dialect = (Postgres if tx.dialect.name == "postgresql" else Sqlite)(table.name)
+    dialect = _dialect(tx, about)
     whole = conjunction(sight.demanded(about), sight.translated(asked, about))
-    shows = [_shows(window, about, dialect, n) for n, window in enumerate(sight.through(asked, about), 1)]
+    windows = list(sight.through(asked, about))
+    shows = [_shows(window, about, dialect, n) for n, window in enumerate(windows, 1)]
     chosen = ([] if whole is None else [condition(whole, dialect)]) + ([sa.or_(*shows)] if shows else [])
     if shows and marked:
         columns = [*columns, _bits(shows).label("windows")]
-    wanted = sa.select(*columns).where(table.c.project_id == sight.project_id, *chosen)
-    if not chosen or tx.dialect.name != "postgresql":
+    read = [whole, *(window.demanded(about) for window in windows if window is not None)]
+    return _rows(tx, columns, sight.project_id, about, read).where(*chosen)
+
+
+def _matching(tx: Connection, columns: Sequence[Any], project_id: int, about: About, whole: Expr | None) -> sa.Select[Any]:
+    """The rows of which an expression is true, for nobody who reads: what a deletion covers."""
+    wanted = _rows(tx, columns, project_id, about, [whole])
+    return wanted if whole is None else wanted.where(condition(whole, _dialect(tx, about)))
+
+
+def _dialect(tx: Connection, about: About) -> Dialect:
+    return (Postgres if tx.dialect.name == "postgresql" else Sqlite)(_table(about).name)
+
+
+def _table(about: About) -> sa.Table:
+    return event if about is About.EVENT else profile
+
+
+def _rows(tx: Connection, columns: Sequence[Any], project_id: int, about: About, read: Sequence[Expr | None]) -> sa.Select[Any]:
+    """The rows of a project, with their document where these expressions read it."""
+    table = _table(about)
+    wanted = sa.select(*columns).where(table.c.project_id == project_id)
+    if tx.dialect.name != "postgresql" or not any(each is not None and reads_document(each) for each in read):
         return wanted.select_from(table)
     # OFFSET keeps the planner from parsing the text once for every mention of a property.
     parsed = (
@@ -289,14 +366,14 @@ def _seen_event(row: EventRow, sight: Sight) -> EventRow:
     return row if shown is row.properties and name is row.name else replace(row, name=name, properties=shown)
 
 
-def _conditions(query: EventQuery, sight: Sight) -> list[sa.ColumnElement[bool]]:
+def _conditions(query: EventQuery, sight: Sight | None = None) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if query.from_ms is not None:
         conditions.append(event.c.time_ms >= query.from_ms)
     if query.to_ms is not None:
         conditions.append(event.c.time_ms < query.to_ms)
     if query.names is not None:
-        conditions.append(event.c.name.in_(sight.merges.stored_events(query.names)))
+        conditions.append(event.c.name.in_(sight.merges.stored_events(query.names) if sight else list(query.names)))
     if query.uids is not None:
         conditions.append(event.c.uid.in_(list(query.uids)))
     return conditions

@@ -75,3 +75,11 @@ retention_late = sa.Table(
     column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
     column("from_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
 )
+
+# Everything that a data deletion covers was received up to this moment, and what is received from now on is younger.
+event_horizon = sa.Table(
+    "event_horizon",
+    metadata,
+    column("project_id", sa.BigInteger, primary_key=True, autoincrement=False, holds=Holds.NOT_PERSONAL),
+    column("received_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+)

@@ -21,6 +21,7 @@ from app.where.evaluate import Subject, evaluate
 from app.where.tree import (
     Among,
     Arithmetic,
+    Arrival,
     Call,
     Comparison,
     Element,
@@ -42,7 +43,7 @@ from app.where.tree import (
 _PARAMETER = re.compile(r":(where_\d+_\d+)\b")
 _BRACKETS = re.compile(r"[()]|\bCASE\b|\bEND\b")
 _MOST_SQL = 200_000
-_READING = (Property, Moment, Name, Element, Among, Holder)
+_READING = (Property, Moment, Name, Arrival, Element, Among, Holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ def condition(node: Expr, dialect: Dialect, part: int = 0) -> sa.TextClause:
     # What turned out to be of no kind that was asked for is not mentioned.
     mentioned = set(_PARAMETER.findall(text))
     return sa.text(text).bindparams(**{name: value for name, value in compiler.bound.items() if name in mentioned})
+
+
+def reads_document(node: Expr) -> bool:
+    """Whether the properties of a row have to be looked at, and not its columns alone."""
+    return any(
+        isinstance(each, Property) or (isinstance(each, Among) and each.id_field is not IdField.SUBJECT) for each in walk(node)
+    )
 
 
 def _nesting(text: str) -> int:
@@ -148,6 +156,8 @@ class _Compiler:
                 return _Sql(number=self.dialect.moment)
             case Name(renamed):
                 return _Sql(text=self.name(renamed))
+            case Arrival():
+                return _Sql(number=self.dialect.arrival)
             case Negative(inner):
                 return _Sql(number=f"(- {self.operand(self.value(inner))})")
             case Arithmetic(operator, left, right):

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.access.modes import IdentityMode
-from app.events import retention
+from app.events import horizon, retention
 from app.events.port import EventRow, EventStore
 from app.identity import linking
 from app.identity.derive import VERBS
@@ -57,6 +57,7 @@ def append_events(
 
     Returns what became of them; raises when anything stops the check.
     """
+    now_ms = horizon.received(tx, project_id, now_ms)
     judging = Judging(tx, keys, policy, context, mode, entrance)
     for events in parts:
         judging.judge(events)

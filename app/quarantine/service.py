@@ -28,7 +28,7 @@ from app.identity import fence, keyed, register
 from app.identity.register import Row
 from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
-from app.quarantine import holding, lapse
+from app.quarantine import covered, holding, lapse
 from app.quarantine.holding import Arrival, Held
 from app.quarantine.opening import as_seen, unknown
 from app.quarantine.tables import quarantined
@@ -166,12 +166,12 @@ class Quarantine:
         self._database = database
         self._keyring = keyring
         self._stores = stores
-        self._sights = sights
         self._rulebook = rulebook
         self._lexicon = lexicon
         self._audit = audit
         self._clock = clock
         self._ttl_ms = ttl_ms
+        self._sights = sights
 
     def hold(self, tx: Connection, keys: ProjectKeys, events: Sequence[Arrival]) -> None:
         """Keep these events, sealed, until they are decided or expire; in the transaction that acknowledges them."""
@@ -202,7 +202,7 @@ class Quarantine:
 
     def open(self, by: Principal, held_id: str) -> Opened:
         """One held event with its values; the read stands in the audit log. Raises `NotFound`, also when the person is
-        restricted or being erased: nobody reads what is theirs."""
+        restricted or being erased, and when the event is being deleted: nobody reads that."""
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             held = next(holding.opened(tx, keys, sa.select(quarantined).where(Selection([held_id]).of(by.project.id))), None)
@@ -250,11 +250,15 @@ class Quarantine:
         keys = self._keyring.of(tx, by.project.id)
         policy = self._rulebook.active(tx, by.project.id)
         part, passed, now, rules = Outcome(), [], self._clock(), expiries(policy.written, policy.gate)
+        sight = self._sights.internal(tx, by.project)
+        page = [covered.without_withheld(sight, each) for each in page]
         people = register.rows_of(tx, by.project.id, frozenset[int]().union(*(each.uids for each in page)))
         for held, decision in zip(page, self._checked(tx, keys, policy, page, people), strict=True):
             unseen = set(holding.holds(decision.remarks)) - set(held.held_by)
             if decision.verdict is Verdict.DROPPED:
                 part.refused[decision.remarks[-1].reason] += 1
+            elif not covered.shown(sight, held):
+                part.refused[covered.BEING_DELETED] += 1
             elif lapse.lapsed(rules, held, now):
                 part.refused[lapse.RETENTION_OVER] += 1
             elif unseen and held.held_by:

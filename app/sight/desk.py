@@ -23,7 +23,7 @@ def record_in_sight(tx: Connection, store: EventStore, sight: Sight, row: EventR
         properties = msgspec.json.decode(row.properties)
         held = {name: properties.get(name.value) for name in (IdField.USER, IdField.DEVICE)}
         uids = {name: uid for name, uid in held.items() if isinstance(uid, int)} | {IdField.SUBJECT: row.uid}
-        subject = Subject(properties, row.time_ms, row.name, uids)
+        subject = Subject(properties, row.time_ms, row.name, uids, received_ms=row.received_ms)
         base = sight.demanded(About.EVENT)
         if base is not None and not matches(base, subject):
             return None

@@ -1,4 +1,4 @@
-"""Filters that are kept name nobody: neither by id nor by what the detectors take for personal data."""
+"""Expressions that are kept name nobody: neither by id nor by what the detectors take for personal data."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from app.lexicon.names import personal
 from app.where.tree import Expr, Holder, Literal, walk
 
 
-def refuse_personal(expression: Expr, field: str) -> None:
-    """Raises `InvalidInput` for an expression that must not be saved."""
+def refuse_personal(expression: Expr, field: str, ids_remedy: str = "choose people by distinct_ids when you read") -> None:
+    """Raises `InvalidInput` for an id, saying `ids_remedy`, and for a text that looks like personal data."""
     for node in walk(expression):
         if isinstance(node, Holder):
-            remedy = "choose people by distinct_ids when you read"
-            raise InvalidInput("a saved filter names nobody by id", field=field, remedy=remedy)
-        if isinstance(node, Literal) and isinstance(node.value, str) and personal(node.value):
-            remedy = "compare with what is not personal, or with the pseudonym that is stored"
-            raise InvalidInput("a text in this filter looks like personal data", field=field, remedy=remedy)
+            raise InvalidInput("what is kept here names nobody by id", field=field, remedy=ids_remedy)
+        if isinstance(node, Literal) and isinstance(node.value, str):
+            refuse_personal_text(node.value, field)
+
+
+def refuse_personal_text(text: str, field: str) -> None:
+    """Raises `InvalidInput` for a text that the detectors take for personal data."""
+    if personal(text):
+        remedy = "compare with what is not personal, or with the pseudonym that is stored"
+        raise InvalidInput("a text here looks like personal data", field=field, remedy=remedy)

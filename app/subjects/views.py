@@ -8,11 +8,11 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from app.access.roles import Permission
+from app.audit.certificate import signer_name
 from app.audit.note import verifier_key
 from app.errors import Conflict, NotFound
 from app.http import api_blueprint, caller, needs, services
 from app.subjects import archive
-from app.subjects.certificate import signer_name
 from app.subjects.choices import Changed
 from app.subjects.model import RequestKind
 from app.subjects.schemas import (

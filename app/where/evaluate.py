@@ -10,6 +10,7 @@ from app.where import values
 from app.where.tree import (
     Among,
     Arithmetic,
+    Arrival,
     Call,
     Comparison,
     Element,
@@ -32,12 +33,14 @@ from app.where.values import Value
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an expression is evaluated on: properties as JSON values, and of an event its time (Unix ms), name and uids."""
+    """What an expression is evaluated on: properties as JSON values, and of an event its time and arrival (Unix ms), name
+    and uids."""
 
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
     time_ms: int = 0
     name: str = field(default="", repr=False)
     uids: Mapping[IdField, int] = field(default_factory=dict)
+    received_ms: int = 0
 
 
 def matches(node: Expr, subject: Subject) -> bool:
@@ -47,7 +50,7 @@ def matches(node: Expr, subject: Subject) -> bool:
 
 def constant(node: Expr) -> bool | None:
     """True or False for an expression that says the same of everything, however it is sent; None when it depends."""
-    reads = any(isinstance(each, Property | Moment | Name | Element | Among | Holder) for each in walk(node))
+    reads = any(isinstance(each, Property | Moment | Name | Arrival | Element | Among | Holder) for each in walk(node))
     return None if reads else matches(node, Subject())
 
 
@@ -63,6 +66,8 @@ def evaluate(node: Expr, subject: Subject, elements: Mapping[str, Value]) -> Val
             return float(subject.time_ms // 1000)
         case Name(renamed):
             return dict(renamed).get(subject.name, subject.name)
+        case Arrival():
+            return float(subject.received_ms)
         case Element(name):
             return elements[name]
         case Among(id_field, uids):

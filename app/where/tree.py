@@ -3,6 +3,7 @@
     Literal         "text", 1.5, true
     Property        properties["name"], or user["name"] of a profile
     Moment, Name    event["time"] in Unix seconds, event["name"]
+    Arrival         when this service received an event; no text says it, rules of sight do
     Element         the variable of `any`
     Negative        -x                          Not     not x
     Arithmetic      + - * / %                   Logic   and, or
@@ -63,6 +64,11 @@ class Name:
     """The name of an event, as what it is read: pairs of a stored name and its own."""
 
     renamed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When this service received an event, Unix milliseconds. It has no text: data deletions compare with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ Expr = (
     | Property
     | Moment
     | Name
+    | Arrival
     | Element
     | Negative
     | Not

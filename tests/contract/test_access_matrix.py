@@ -193,6 +193,11 @@ SHOWS_NOTHING = {
         "GET /v1/policies/library",
         "POST /v1/policies/validate",
     ),
+    "what is to be deleted, in the words of whoever asked, and counts": (
+        "GET /v1/data-deletions",
+        "GET /v1/data-deletions/<uuid:deletion_id>",
+        "GET /v1/data-deletions/<uuid:deletion_id>/certificate",
+    ),
     "what the caller sent itself": ("POST /v1/policies/explain", "GET /import"),
     "states, deadlines and proofs of requests, and ids that the officer named": (
         "GET /api/app/data-deletions/v3.0/<tracking_id>",

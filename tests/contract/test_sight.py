@@ -34,6 +34,12 @@ CHANGES = {
     "delete_profiles",
     "newest_profile",
     "old_events",
+    "event_bounds",
+    "count_events",
+    "event_keys",
+    "locked_events",
+    "count_stored_profiles",
+    "profile_keys",
     "delete_events",
     "rewrite_events",
     "old_profiles",
@@ -43,8 +49,11 @@ CHANGES = {
     "delete_subjects",
 }
 CALLED_BY = {
-    "profiles_of": {"app/ingest/profiles.py", "app/quarantine/updates.py"},
+    "profiles_of": {"app/ingest/profiles.py", "app/quarantine/updates.py", "jobs/deletion_places.py"},
+    "profile_keys": {"app/deletions/survey.py", "jobs/deletion_places.py"},
     "old_events": {"jobs/retention.py"},
+    "locked_events": {"jobs/deletion_places.py"},
+    "event_keys": {"jobs/deletion_places.py"},
     "old_profiles": {"jobs/retention.py"},
 }
 # Who turns uids into ids, and for whom.
@@ -72,7 +81,7 @@ def test_a_sight_is_made_in_one_place() -> None:
 def test_every_read_of_the_store_demands_a_sight() -> None:
     methods = {name: each for name, each in vars(EventStore).items() if inspect.isfunction(each) and not name.startswith("_")}
     reads = {name for name, each in methods.items() if "sight" in inspect.signature(each).parameters}
-    assert reads == {"scan", "count", "scan_profiles", "count_profiles", "read_profiles"}
+    assert reads == {"scan", "count", "scan_profiles", "count_profiles", "read_profiles", "tally", "subjects"}
     assert methods.keys() - reads == CHANGES
 
 

@@ -354,8 +354,8 @@ MUTANTS = (
         "purge",
         "what was shredded is in no file",
         "jobs/purge.py",
-        "    methods |= engine(services.database, tables)",
-        "    methods |= {table.name: PurgeMethod.CHECKPOINTED for table in tables}",
+        "    return (_purge_sqlite if database.sqlite else _purge_postgres)(database, tables)",
+        "    return {table.name: PurgeMethod.CHECKPOINTED for table in tables}",
         (_PROMISES, "-k", "shredded"),
     ),
     Mutant(
