@@ -7,7 +7,8 @@ import click
 from app.audit.entry import iso
 from app.bootstrap import bootstrap
 from app.settings import Settings
-from app.upstream.service import Account, Standing
+from app.upstream.collector import Account
+from app.upstream.service import Standing
 
 _ACTOR = "cli"
 

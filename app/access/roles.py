@@ -26,6 +26,8 @@ class Permission(StrEnum):
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
+    UPSTREAM_READ = "upstream:read"
+    UPSTREAM_WRITE = "upstream:write"
     LEXICON_READ = "lexicon:read"
     LEXICON_WRITE = "lexicon:write"
     # What loses data or changes what readers count: block, merge, drop filters, what becomes of new names.
@@ -61,6 +63,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_CHECK,
             Permission.KEYS_READ,
             Permission.TOKENS_REVEAL,
+            Permission.UPSTREAM_READ,
             Permission.VALUES_DECRYPT,
             Permission.IDS_REVEAL,
             Permission.POLICY_OBSERVE,
@@ -77,6 +80,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_READ,
             Permission.SUBJECTS_READ,
             Permission.KEYS_READ,
+            Permission.UPSTREAM_READ,
             Permission.LEXICON_READ,
         }
     ),

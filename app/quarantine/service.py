@@ -34,6 +34,7 @@ from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from app.upstream import outbox
+from app.upstream.outbox import Keeps
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 from policies.retention import expiries
 
@@ -282,16 +283,18 @@ class Quarantine:
         store = self._stores.of(by.project.store_url)
         events = [each for each in passed if each[0].scope is Scope.EVENT]
         rows = [holding.event_row(*each, policy.version) for each in events]
-        store.append(tx, by.project.id, rows)
+        kept = outbox.keeps(tx, by.project.id) is not Keeps.NOTHING
+        if kept:
+            store.append(tx, by.project.id, rows)
         outbox.post_events(tx, by.project.id, rows, self._clock())
-        if events and policy.written.retention:
+        if kept and events and policy.written.retention:
             retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in events), self._clock())
         changes = [
             Passed(held, decision, held.uid if held.literal else people[held.uid].person or held.uid)
             for held, decision in passed
             if held.scope is not Scope.EVENT
         ]
-        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused, self._clock())
         retention.reopen_profiles(tx, by.project.id, [each.received_ms for each in done])
         return [*(held for held, _ in events), *done]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -42,6 +42,12 @@ _MEANING: Mapping[PurgeMethod, str] = {
     PurgeMethod.DEFERRED: "vacuumed; too large to be written anew now, so freed space keeps its bytes until it is reused",
     PurgeMethod.UNCONFIRMED: "vacuumed; the server did not say whether an old transaction held dead rows back",
     PurgeMethod.LEFT_TO_STORE: "rows deleted; what remains on the store's media is for that store",
+}
+_COLLECTED: Mapping[str, tuple[int, str]] = {
+    "complete": (1, "the collector was asked to erase these ids, and said that it had"),
+    "pending": (2, "NOT COMPLETE: the collector is to erase these ids, and has not said that it had"),
+    "failed": (3, "NOT COMPLETE: the collector did not erase these ids, or never said that it had"),
+    "not_asked": (4, "NOT COMPLETE: data was forwarded to this collector, and it was not asked to erase these ids"),
 }
 _VERIFIED = "every place was counted twice after deletion, in new transactions, for every id of the identity closure"
 _OPERATOR = "until the operator's own expiry"
@@ -86,12 +92,32 @@ def body(request: SubjectRequest, completed_ms: int) -> str:
         "completed": iso(completed_ms),
         "ids_named": request.id_count,
         "tombstones": counts.get("tombstones.register", 0),
-        "places": [_place(name, counts) for name in _places(counts)],
+        "places": [_place(name, counts) for name in _places(counts)] + _collectors(counts),
         "verification": _VERIFIED,
         "exclusions": [{"what": what, "until": until} for what, until in _EXCLUSIONS],
         "software": SOFTWARE,
     }
     return f"{HEADER}\n{json.dumps(fields, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+
+
+def at_collectors(found: Iterable[tuple[str, str, int]], now_ms: int) -> dict[str, int]:
+    """How a request stands at collectors that it was passed on to, as counts of the request: address, outcome (`pending`,
+    `complete`, `failed` or `not_asked`) and number of ids of each."""
+    counts: dict[str, int] = {}
+    for base, outcome, ids in found:
+        counts |= {f"collector.{base}": _COLLECTED[outcome][0], f"asked.{base}": ids, f"as_of_ms.{base}": now_ms}
+    return counts
+
+
+def _collectors(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    said = {number: (outcome, meaning) for outcome, (number, meaning) in _COLLECTED.items()}
+    shown = []
+    for base in sorted(name.partition(".")[2] for name in counts if name.startswith("collector.")):
+        outcome, meaning = said[counts[f"collector.{base}"]]
+        as_of = iso(counts[f"as_of_ms.{base}"])
+        ids = counts[f"asked.{base}"]
+        shown.append({"place": f"collector {base}", "method": outcome, "meaning": meaning, "ids": ids, "as_of": as_of})
+    return shown
 
 
 def _places(counts: Mapping[str, int]) -> list[str]:

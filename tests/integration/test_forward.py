@@ -15,7 +15,7 @@ from app.audit.entry import AuditAction
 from app.errors import Conflict, InvalidInput
 from app.turns import LostTurn
 from app.upstream import outbox
-from app.upstream.service import Account
+from app.upstream.collector import Account
 from app.upstream.speaking import Speaker
 from jobs import forward
 from tests.integration.gate import build
