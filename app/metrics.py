@@ -22,7 +22,7 @@ from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
 from app.subjects.tables import subject_request
-from app.upstream.tables import outgoing, upstream
+from app.upstream.tables import errand, outgoing, upstream
 
 _NAMED_PROJECTS = 50
 
@@ -117,6 +117,9 @@ class _FromSql(Collector):
         )
         oldest = GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest.")
         forwarded = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
+        passed_on = GaugeMetricFamily(
+            "portcullis_upstream_requests", "Parts of requests that were passed on, by kind and state.", labels=("kind", "state")
+        )
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
         lexicon = GaugeMetricFamily(
             "portcullis_lexicon",
@@ -143,6 +146,9 @@ class _FromSql(Collector):
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
                 _count_parcels(tx, parcels, oldest, forwarded)
+                stand = (errand.c.kind, errand.c.state)
+                for kind, state, n in tx.execute(sa.select(*stand, sa.func.count()).group_by(*stand)):
+                    passed_on.add_metric((kind, state), n)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 for what, condition in _LEXICON.items():
@@ -150,7 +156,7 @@ class _FromSql(Collector):
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
-        yield from (parcels, oldest, forwarded)
+        yield from (parcels, oldest, forwarded, passed_on)
 
 
 def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

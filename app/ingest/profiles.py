@@ -120,6 +120,7 @@ class _Judging:
         self.inherited: dict[str, Row] = {}
         self.accepted: list[AcceptedUpdate] = []
         self._unkeyed: Parcel[Update] = Parcel(Update)
+        self._named: set[str] = set()
         self.evidence = consent.Evidence()
         self.hits = Hits(scope)
         self.tally = Tally()
@@ -143,6 +144,7 @@ class _Judging:
             else:
                 self._decide(kept, checked)
             self.accepted.append(kept)
+            self._named.add(kept.name)
 
     def judge_again(self) -> None:
         """Those with a value under `encrypt`, now that their people are in the register. Never more lenient than before."""
@@ -203,8 +205,8 @@ class _Judging:
         if len(dropped) == len(checked):
             refused.update(reason_of(each) for each in dropped)
             return False
-        # A profile that nobody has here may still be the collector's to delete.
-        return name in self.known or not deletes or self._forwards
+        # A profile that nobody has here may be one that the batch makes, or the collector's.
+        return name in self.known or not deletes or self._forwards or name in self._named
 
 
 def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:

@@ -24,6 +24,8 @@ MOST_BYTES = 4 << 20
 """How much text of parcels is in memory at a time: what comes after it waits for the next page."""
 UNCERTAIN = "uncertain"
 """Why an operation is parked that may have been taken: done twice it would count twice."""
+REASONS = ("invalid_record", "too_large", "refused", UNCERTAIN)
+"""Why a parcel is parked: its record is at fault, it is too large, it is refused and nobody says why, or the above."""
 
 
 class Keeps(StrEnum):
