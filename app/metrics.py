@@ -110,16 +110,7 @@ class _FromSql(Collector):
         swept = GaugeMetricFamily(
             "portcullis_retention_finished_seconds", "When retention last finished, where it is longest ago."
         )
-        parcels = GaugeMetricFamily(
-            "portcullis_upstream_parcels",
-            "What a collector has not taken: waiting, or parked for an operator.",
-            labels=("state",),
-        )
-        oldest = GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest.")
-        forwarded = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
-        passed_on = GaugeMetricFamily(
-            "portcullis_upstream_requests", "Parts of requests that were passed on, by kind and state.", labels=("kind", "state")
-        )
+        parcels, oldest, forwarded, passed_on = _upstream_families()
         findings = GaugeMetricFamily("portcullis_findings_open", "Properties found to carry personal data, nobody decided yet.")
         lexicon = GaugeMetricFamily(
             "portcullis_lexicon",
@@ -146,9 +137,7 @@ class _FromSql(Collector):
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
                 _count_parcels(tx, parcels, oldest, forwarded)
-                stand = (errand.c.kind, errand.c.state)
-                for kind, state, n in tx.execute(sa.select(*stand, sa.func.count()).group_by(*stand)):
-                    passed_on.add_metric((kind, state), n)
+                _count_passed_on(tx, passed_on)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 for what, condition in _LEXICON.items():
@@ -180,6 +169,27 @@ _LEXICON = {
     # One attempt is under way; more mean that none arrived.
     "digests_failing": lexicon_project.c.digest_attempts > 1,
 }
+
+
+def _upstream_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily, GaugeMetricFamily]:
+    return (
+        GaugeMetricFamily(
+            "portcullis_upstream_parcels",
+            "What a collector has not taken: waiting, or parked for an operator.",
+            labels=("state",),
+        ),
+        GaugeMetricFamily("portcullis_upstream_oldest_seconds", "Since when the parcel waits that waits longest."),
+        CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took."),
+        GaugeMetricFamily(
+            "portcullis_upstream_requests", "Parts of requests that were passed on, by kind and state.", labels=("kind", "state")
+        ),
+    )
+
+
+def _count_passed_on(tx: Connection, passed_on: GaugeMetricFamily) -> None:
+    stand = (errand.c.kind, errand.c.state)
+    for kind, state, n in tx.execute(sa.select(*stand, sa.func.count()).group_by(*stand)):
+        passed_on.add_metric((kind, state), n)
 
 
 def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetricFamily, forwarded: CounterMetricFamily) -> None:
