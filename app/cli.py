@@ -29,7 +29,7 @@ from app.keys.service import Keyring
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import ChildSpec, PidLock, die_with_parent, ensure_port_free, listening, supervise
-from app.upstream.service import Account
+from app.upstream.collector import Account
 from policies import library
 
 _ACTOR = "cli"

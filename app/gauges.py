@@ -23,7 +23,7 @@ from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
 from app.subjects.tables import subject_request
-from app.upstream.tables import outgoing, upstream
+from app.upstream.tables import errand, outgoing, upstream
 
 _NAMED_PROJECTS = 50
 
@@ -116,6 +116,9 @@ def _upstream(tx: Connection) -> Iterator[Metric]:
     delivered = CounterMetricFamily("portcullis_upstream_delivered", "Parcels that a collector took.")
     delivered.add_metric((), _sum(tx, upstream.c.delivered))
     yield delivered
+    means = "Parts of requests that were passed on, by kind and state."
+    asked = GaugeMetricFamily("portcullis_upstream_requests", means, labels=("kind", "state"))
+    yield _grouped(tx, asked, errand.c.kind, errand.c.state)
 
 
 def _deletions(tx: Connection) -> Iterator[Metric]:

@@ -256,7 +256,7 @@ class Quarantined:
 
 
 class Outgoing:
-    """Events that a collector has not taken yet, those included that it will not have. Profiles are not forwarded."""
+    """What a collector has not taken yet, and what it will not have: events, and changes of profiles."""
 
     name = "outgoing"
 
@@ -271,20 +271,24 @@ class Outgoing:
     def remove(self) -> None:
         """In order of arrival; the mark is the id up to which everything is done."""
         for tx, found, last in self._pages(self._run.look().marks.get(self.name, 0)):
-            if self._run.deletion.extent.whole:
-                outbox.forget(tx, self._project_id, [each.id for each in found])
-            else:
-                texts = {each.id: without(each.body, self._run.names) for each in found}
-                waiting.rewrite(tx, self._project_id, {one: text for one, text in texts.items() if text is not None})
+            bodies = {each.id: None if self._run.deletion.extent.whole else each.without(self._run.names) for each in found}
+            outbox.forget(tx, self._project_id, [one for one, body in bodies.items() if body is None])
+            waiting.rewrite(tx, self._project_id, {one: body for one, body in bodies.items() if body is not None})
             work.progress(tx, self._run.deletion.id, self.name, last, len(found))
 
     def _pages(self, after: int) -> Iterator[tuple[Connection, list[Queued], int]]:
-        while self._run.deletion.extent.target is not Target.PROFILE_PROPERTY:
+        deletion = self._run.deletion
+        while True:
             self._run.unless_stopping()
             with self._run.effect() as tx:
-                up_to_ms = self._run.deletion.received_up_to_ms
-                parcels = waiting.queued(tx, self._project_id, after, up_to_ms, ROWS_AT_ONCE)
+                about, up_to_ms = deletion.extent.about, deletion.received_up_to_ms
+                parcels = waiting.queued(tx, self._project_id, about, after, up_to_ms, ROWS_AT_ONCE)
                 if not parcels:
                     return
                 after = parcels[-1].id
-                yield tx, [each for each in parcels if matches(self._run.covered, each.as_subject())], after
+                yield tx, [each for each in parcels if self._is_covered(each)], after
+
+    def _is_covered(self, each: Queued) -> bool:
+        if self._run.deletion.extent.whole:
+            return matches(self._run.covered, each.as_subject())
+        return each.without(self._run.names) != each.body

@@ -8,7 +8,7 @@ until the shredding, so every step finds the same people however often it is rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,8 @@ from app.identity.tables import register
 from app.subjects import certificate
 from app.subjects.model import RequestState, Step
 from app.subjects.queue import Claim, current
-from jobs import entries
+from app.upstream import errands as passed_on
+from jobs import entries, errands
 from policies.model import SubjectState
 
 UIDS_AT_ONCE = 500
@@ -101,9 +102,12 @@ def certify(services: Services, claim: Claim) -> None:
         services.queue.hold(tx, claim)
         keys = services.keyring.of(tx, claim.request.project_id)
         now = services.clock()
-        note = certificate.issue(current(tx, claim.request.id), now, keys.signing)
+        outcomes, request = errands.outcomes(services, tx, claim.request), current(tx, claim.request.id)
+        request = replace(request, counts={**request.counts, **outcomes})
+        note = certificate.issue(request, now, keys.signing)
+        passed_on.tell(tx, request.id)
         facts = {"sha256": digest(note)}
-        services.queue.advance(tx, claim, Step.FINISHED, certificate=note)
+        services.queue.advance(tx, claim, Step.FINISHED, outcomes, certificate=note)
         services.queue.move(tx, claim, RequestState.DONE, finished_ms=now)
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_CERTIFIED, facts=facts)
 
@@ -155,6 +159,9 @@ def _entomb_some(services: Services, claim: Claim) -> bool:
         services.queue.hold(tx, claim)
         uids = people.uids_of_request(tx, request.project_id, request.id, UIDS_AT_ONCE)
         if uids:
+            # Before its keys go: a collector knows these people by every id of theirs.
+            revealed = people.reveal(tx, services.keyring.of(tx, request.project_id), uids)
+            errands.take(services, tx, request, sorted(each.identifier for each in revealed.values()))
             services.queue.tally(tx, claim, {"tombstones.register": people.entomb(tx, request.project_id, uids)})
             return True
         services.queue.advance(tx, claim, Step.PURGE)

@@ -17,14 +17,14 @@ from sqlalchemy.engine import Connection
 from app.access.service import project_by_id
 from app.audit.entry import AuditAction
 from app.bootstrap import Services
-from app.identity import fence
-from app.identity.tables import register
+from app.identity import fence, register
+from app.identity.tables import register as table
 from app.subjects import archive
 from app.subjects.archive import ArchiveRevoked, ArchiveWriter
 from app.subjects.model import RequestState, Step, SubjectRequest
 from app.subjects.queue import Claim
 from app.subjects.tables import request_subject
-from jobs import entries
+from jobs import entries, errands
 from jobs.holdings import Holdings
 from jobs.members import write_members
 from policies.model import SubjectState
@@ -49,6 +49,8 @@ def collect(services: Services, claim: Claim) -> None:
         if _hidden(tx, request) != left_out:
             raise ArchiveRevoked("a person in the archive was hidden while it was written")
         writer.finish(tx, services.clock() + services.settings.archive_ttl * 1_000)
+        revealed = register.reveal(tx, services.keyring.of(tx, request.project_id), uids)
+        errands.take(services, tx, request, sorted(each.identifier for each in revealed.values()))
         services.queue.advance(tx, claim, Step.FINISHED, {f"archived.{name}": n for name, n in counts.items()})
         services.queue.move(tx, claim, RequestState.DONE)
         entries.stage(services, tx, request, AuditAction.ARCHIVE_READY, counts)
@@ -95,8 +97,8 @@ def _hidden_uids(request: SubjectRequest) -> sa.Select[tuple[int]]:
     return (
         sa.select(request_subject.c.uid)
         .join(
-            register,
-            sa.and_(register.c.project_id == request_subject.c.project_id, register.c.uid == request_subject.c.uid),
+            table,
+            sa.and_(table.c.project_id == request_subject.c.project_id, table.c.uid == request_subject.c.uid),
         )
-        .where(request_subject.c.request_id == request.id, register.c.state.in_(_HIDDEN))
+        .where(request_subject.c.request_id == request.id, table.c.state.in_(_HIDDEN))
     )

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_REVEAL = "tokens:reveal"
+    UPSTREAM_READ = "upstream:read"
+    UPSTREAM_WRITE = "upstream:write"
     LEXICON_READ = "lexicon:read"
     LEXICON_WRITE = "lexicon:write"
     # What loses data or changes what readers count: block, merge, drop filters, what becomes of new names.
@@ -83,6 +85,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_CHECK,
             Permission.KEYS_READ,
             Permission.TOKENS_REVEAL,
+            Permission.UPSTREAM_READ,
             Permission.VALUES_DECRYPT,
             Permission.IDS_REVEAL,
             Permission.POLICY_OBSERVE,
@@ -104,6 +107,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.POLICY_READ,
             Permission.SUBJECTS_READ,
             Permission.KEYS_READ,
+            Permission.UPSTREAM_READ,
             Permission.LEXICON_READ,
             Permission.VIEWS_READ,
             Permission.DELETIONS_READ,

@@ -89,10 +89,15 @@ MEANING: Mapping[AuditAction, str] = {
     AuditAction.KEY_ROTATED: "a new version of a key is in force; how long its bridge lasts",
     AuditAction.KEY_RETIRED: "the bridge of an older key ended",
     AuditAction.TOKENS_REVEALED: "somebody was shown what tokens stand for; how many, and the reason",
-    AuditAction.UPSTREAM_CHOSEN: "a project forwards to a collector",
+    AuditAction.UPSTREAM_CHOSEN: "a project forwards to a collector; where, what it keeps here, and what was before",
     AuditAction.UPSTREAM_STOPPED: "a project forwards to nobody any more",
     AuditAction.UPSTREAM_DELIVERED: "parcels were delivered to the collector; how many",
-    AuditAction.UPSTREAM_RETRIED: "parked parcels were sent on their way again",
+    AuditAction.UPSTREAM_RETRIED: "parked parcels, or what failed of a request there, were sent on their way again",
+    AuditAction.UPSTREAM_DISCARDED: "parked parcels were deleted; how many",
+    AuditAction.UPSTREAM_TESTED: "somebody knocked at the collector; what it answered",
+    AuditAction.UPSTREAM_ASKED: "the collector took a request on; of what kind and for how many ids",
+    AuditAction.UPSTREAM_ANSWERED: "a request ended at the collector; how",
+    AuditAction.UPSTREAM_ARCHIVE_SHOWN: "somebody was shown where the collector's copies lie; how many",
 }
 
 

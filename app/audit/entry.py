@@ -104,6 +104,11 @@ class AuditAction(StrEnum):
     UPSTREAM_STOPPED = "upstream.stopped"
     UPSTREAM_DELIVERED = "upstream.delivered"
     UPSTREAM_RETRIED = "upstream.retried"
+    UPSTREAM_DISCARDED = "upstream.discarded"
+    UPSTREAM_TESTED = "upstream.tested"
+    UPSTREAM_ASKED = "upstream.asked"
+    UPSTREAM_ANSWERED = "upstream.answered"
+    UPSTREAM_ARCHIVE_SHOWN = "upstream.archive_shown"
 
 
 @dataclass(frozen=True, slots=True)

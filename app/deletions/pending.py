@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.access.sight import Purpose
-from app.deletions.model import PENDING, Deletion, Extent, State, Step, Target
+from app.deletions.model import PENDING, Deletion, Extent, State, Step
 from app.deletions.tables import data_deletion
 from app.sight.service import Narrowing, Viewer
 from app.where.tree import About, conjunction
@@ -45,12 +45,13 @@ def standing(tx: Connection, project_id: int) -> list[tuple[Extent, int]]:
     return [(Extent.read(json.loads(row.extent)), row.received_up_to_ms) for row in rows]
 
 
-def vanishing(tx: Connection, project_id: int) -> dict[str, int]:
-    """The event properties that are being deleted, each with the last moment of arrival that this covers."""
-    found: dict[str, int] = {}
+def vanishing(tx: Connection, project_id: int) -> dict[About, dict[str, int]]:
+    """The properties that are being deleted, of events and of profiles, each with the last moment of arrival that this covers."""
+    found: dict[About, dict[str, int]] = {about: {} for about in About}
     for each, up_to_ms in standing(tx, project_id):
-        if each.target is Target.EVENT_PROPERTY and each.property_name is not None:
-            found[each.property_name] = max(up_to_ms, found.get(each.property_name, 0))
+        if each.property_name is not None:
+            names = found[each.about]
+            names[each.property_name] = max(up_to_ms, names.get(each.property_name, 0))
     return found
 
 

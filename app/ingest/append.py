@@ -32,6 +32,7 @@ from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
 from app.upstream import outbox
+from app.upstream.outbox import Keeps
 from policies.context import CheckContext
 from policies.gate import Gate
 from policies.model import Verdict
@@ -81,9 +82,11 @@ def append_events(
             held.append(Arrival(row, each.remarks, each.ids.stray))
         else:
             rows.append(row)
-    store.append(tx, project_id, rows)
+    kept = outbox.keeps(tx, project_id) is not Keeps.NOTHING
+    if kept:
+        store.append(tx, project_id, rows)
     outbox.post_events(tx, project_id, rows, now_ms)
-    if rows and policy.written.retention:
+    if kept and rows and policy.written.retention:
         retention.note_late(tx, project_id, min(row.time_ms for row in rows), now_ms)
     quarantine.hold(tx, keys, held)
     counting.count(tx, project_id, judging.hits, now_ms)

@@ -8,24 +8,22 @@ taken up some at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
-from app.events.port import EventRow, EventStore, ProfileRow
-from app.events.profile_update import MOST_PROPERTIES, REPEATABLE, apply
-from app.identity import bridges, register
+from app.events.port import EventRow, EventStore
+from app.events.profile_update import REPEATABLE
+from app.identity import register
 from app.identity.groups import group_identifier
 from app.identity.keyed import keep_bridges, with_secrets
 from app.identity.register import Row
 from app.ingest import consent
-from app.ingest.answers import FailedRecord
+from app.ingest.drafts import NOTHING, AcceptedUpdate, Checked, Waiting, apply_updates, pass_on
 from app.ingest.judging import reason_of, state_of
-from app.ingest.outcome import NO_ADDRESS, Operation, Update
+from app.ingest.outcome import NO_ADDRESS, Update
 from app.ingest.parcel import Parcel
 from app.ingest.tally import Tally
 from app.keys.service import ProjectKeys
@@ -34,61 +32,13 @@ from app.observe.counting import Counting, Hits
 from app.quarantine.holding import Arrival
 from app.quarantine.service import Quarantine
 from app.rulebook.service import ActivePolicy
+from app.upstream import outbox
+from app.upstream.outbox import Keeps
 from policies.context import CheckContext
-from policies.model import NOBODY_REFUSES, Decision, Record, Remark, Scope, SubjectState, Verdict
+from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 
 PROFILES_AT_ONCE = 50
 """So many stored profiles are in memory at a time."""
-
-_Checked = tuple[Operation, Decision | None]
-"""An operation and the decision on it; None for one that carries no value and is not refused."""
-_encode = msgspec.json.Encoder().encode
-_NOTHING = b"[]"
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """One operation that policy holds: its name, its cleaned operand as JSON, and why."""
-
-    operation: str
-    operand: bytes = field(repr=False)
-    remarks: tuple[Remark, ...]
-
-
-@dataclass(slots=True)
-class _Accepted:
-    """One update of which something takes effect or is held. `steps` is JSON: name and operand of each operation to apply.
-
-    `seen_ms` is None for an update that does not count as a sign of life.
-    """
-
-    index: int
-    name: str = field(repr=False)
-    time_ms: int
-    seen_ms: int | None
-    literal: bool
-    deletes: bool
-    steps: bytes = field(default=_NOTHING, repr=False)
-    held: tuple[_Waiting, ...] = ()
-    changed: bool = False
-    bridges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    group_key: str = ""
-
-    def decide(self, checked: Sequence[_Checked]) -> None:
-        """Take over what the gate made of the operations."""
-        steps: list[tuple[str, Any]] = []
-        held: list[_Waiting] = []
-        for (operation, operand), decision in checked:
-            if decision is None:
-                steps.append((operation, operand))
-            elif decision.verdict is Verdict.QUARANTINED:
-                held.append(_Waiting(operation, _encode(decision.properties), decision.remarks))
-            elif decision.properties is not None:
-                steps.append((operation, decision.properties))
-        decisions = [decision for _, decision in checked if decision is not None]
-        self.steps, self.held = _encode(steps), tuple(held)
-        self.changed = any(each.verdict is Verdict.CHANGED for each in decisions)
-        self.bridges = tuple(pair for each in decisions for pair in each.bridges)
 
 
 def update_profiles(
@@ -110,7 +60,8 @@ def update_profiles(
     They are of profiles (`scope` PROFILE) or of groups (GROUP). A group has a row in the register, like a person: what is
     decided on its id holds, and its values have a key.
     """
-    judging = _Judging(tx, keys, policy, context, entrance, scope)
+    forwards = outbox.keeps(tx, project_id)
+    judging = _Judging(tx, keys, policy, context, entrance, scope, forwards=forwards is not None)
     for updates in parts:
         judging.judge(updates)
     accepted, tally = judging.accepted, judging.tally
@@ -125,9 +76,9 @@ def update_profiles(
     pairs = keep_bridges(tx, keys, decided, now_ms)
     # Before the profiles, as a release does it: whoever needs both waits for them in one order.
     _hold(tx, keys, quarantine, list(zip(targets, accepted, strict=True)), policy.version, now_ms, tally)
-    by_target: defaultdict[int, list[_Accepted]] = defaultdict(list)
+    by_target: defaultdict[int, list[AcceptedUpdate]] = defaultdict(list)
     for uid, each in zip(targets, accepted, strict=True):
-        if each.steps != _NOTHING:
+        if each.steps != NOTHING:
             by_target[uid].append(each)
     uids = sorted(by_target)
     # A profile that does not exist yet has no row to lock: its person has.
@@ -135,7 +86,12 @@ def update_profiles(
     store.lock_profiles(tx, project_id, uids)
     for start in range(0, len(uids), PROFILES_AT_ONCE):
         some = {uid: by_target.pop(uid) for uid in uids[start : start + PROFILES_AT_ONCE]}
-        _work(tx, project_id, store, some, pairs, policy.version, now_ms, tally)
+        posted: list[outbox.Operation] | None = None if forwards is None else []
+        if forwards is Keeps.NOTHING:
+            pass_on(some, posted, tally)
+        else:
+            apply_updates(tx, project_id, store, some, pairs, policy.version, now_ms, tally, posted)
+        outbox.post_operations(tx, project_id, posted or [], now_ms)
     counting.count(tx, project_id, judging.hits, now_ms)
     return tally
 
@@ -151,8 +107,11 @@ class _Judging:
         context: CheckContext,
         entrance: Entrance,
         scope: Scope,
+        *,
+        forwards: bool,
     ) -> None:
         """Take what every part is judged with."""
+        self._forwards = forwards
         self._entrance = entrance
         self._scope = scope
         self._tx = tx
@@ -161,8 +120,9 @@ class _Judging:
         self._context = context
         self.known: dict[str, Row] = {}
         self.inherited: dict[str, Row] = {}
-        self.accepted: list[_Accepted] = []
+        self.accepted: list[AcceptedUpdate] = []
         self._unkeyed: Parcel[Update] = Parcel(Update)
+        self._named: set[str] = set()
         self.evidence = consent.Evidence()
         self.hits = Hits(scope)
         self.tally = Tally()
@@ -180,13 +140,14 @@ class _Judging:
                 self.hits.note(decisions)
                 continue
             seen_ms = None if update.ignore_time else update.time_ms
-            kept = _Accepted(index, _identifier(update), update.time_ms, seen_ms, update.ignore_alias, _deletes(update))
+            kept = AcceptedUpdate(index, _identifier(update), update.time_ms, seen_ms, update.ignore_alias, _deletes(update))
             kept.group_key = update.group_key or ""
             if any(each.needs_key for each in decisions):
                 self._unkeyed.add(len(self.accepted), update)
             else:
                 self._decide(kept, checked)
             self.accepted.append(kept)
+            self._named.add(kept.name)
 
     def judge_again(self) -> None:
         """Those with a value under `encrypt`, now that their people are in the register. Never more lenient than before."""
@@ -194,7 +155,7 @@ class _Judging:
             for (at, _), checked in zip(part, self._check([update for _, update in part], keyed=True), strict=True):
                 self._decide(self.accepted[at], checked)
 
-    def _decide(self, accepted: _Accepted, checked: Sequence[_Checked]) -> None:
+    def _decide(self, accepted: AcceptedUpdate, checked: Sequence[Checked]) -> None:
         decisions = [decision for _, decision in checked if decision is not None]
         self.hits.note(decisions)
         self.tally.refused.update(reason_of(each) for each in decisions if each.verdict is Verdict.DROPPED)
@@ -206,9 +167,9 @@ class _Judging:
         self.tally.seen.note(self._scope, decision, stricter)
         return stricter
 
-    def _check(self, updates: Sequence[Update], *, keyed: bool = False) -> list[list[_Checked]]:
+    def _check(self, updates: Sequence[Update], *, keyed: bool = False) -> list[list[Checked]]:
         """Each operation of each update beside its decision; `keyed` with the keys of people who are all known."""
-        checked: list[list[_Checked]] = [[(operation, None) for operation in update.operations] for update in updates]
+        checked: list[list[Checked]] = [[(operation, None) for operation in update.operations] for update in updates]
         places, records = [], []
         for i, update in enumerate(updates):
             for at, (operation, operand) in enumerate(update.operations):
@@ -231,7 +192,7 @@ class _Judging:
         values = {} if operation == "$unset" else _with_address(operation, operand, update, self._context)
         return Record(self._scope, operation, values, state, update.time_ms, refused)
 
-    def _may_act(self, update: Update, checked: Sequence[_Checked]) -> bool:
+    def _may_act(self, update: Update, checked: Sequence[Checked]) -> bool:
         """False when nothing of the update may take effect; counts why."""
         name, refused = _identifier(update), self.tally.refused
         row = self.known.get(name) or self.inherited.get(name)
@@ -247,7 +208,8 @@ class _Judging:
         if len(dropped) == len(checked):
             refused.update(reason_of(each) for each in dropped)
             return False
-        return name in self.known or not deletes
+        # A profile that nobody has here may be one that the batch makes, or the collector's.
+        return name in self.known or not deletes or self._forwards or name in self._named
 
 
 def _with_address(operation: str, operand: dict[str, Any], update: Update, context: CheckContext) -> dict[str, Any]:
@@ -278,7 +240,7 @@ def _hold(
     tx: Connection,
     keys: ProjectKeys,
     quarantine: Quarantine,
-    accepted: Sequence[tuple[int, _Accepted]],
+    accepted: Sequence[tuple[int, AcceptedUpdate]],
     version: int,
     now_ms: int,
     tally: Tally,
@@ -297,7 +259,7 @@ def _hold(
     tally.quarantined = len(arrivals)
 
 
-def _arrival(keys: ProjectKeys, uid: int, update: _Accepted, waiting: _Waiting, version: int, now_ms: int) -> Arrival:
+def _arrival(keys: ProjectKeys, uid: int, update: AcceptedUpdate, waiting: Waiting, version: int, now_ms: int) -> Arrival:
     text = waiting.operand.decode()
     # What may be done twice without harm is held once, and what adds up as often as it was sent.
     same = text if waiting.operation in REPEATABLE else None
@@ -318,68 +280,3 @@ def _arrival(keys: ProjectKeys, uid: int, update: _Accepted, waiting: _Waiting, 
         seen=update.seen_ms is not None,
         group_key=update.group_key,
     )
-
-
-def _work(
-    tx: Connection,
-    project_id: int,
-    store: EventStore,
-    chosen: Mapping[int, Sequence[_Accepted]],
-    pairs: Mapping[int, Mapping[str, str]],
-    version: int,
-    now_ms: int,
-    tally: Tally,
-) -> None:
-    """Apply the updates of some profiles and put these back."""
-    found = store.profiles_of(tx, project_id, chosen.keys())
-    rows: list[ProfileRow] = []
-    gone: list[int] = []
-    for uid, updates in chosen.items():
-        row = found.get(uid)
-        draft = _Draft.of(row, pairs.get(uid, {}))
-        for each in updates:
-            _apply(draft, each, tally)
-        if draft.properties is not None:
-            text = _encode(draft.properties).decode()
-            rows.append(ProfileRow(0, uid, text, draft.last_seen_ms, version, now_ms, updates[0].group_key))
-        elif row is not None:
-            gone.append(uid)
-    if gone:
-        store.delete_profiles(tx, project_id, gone)
-    store.put_profiles(tx, project_id, rows)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A profile while a batch works on it. `properties` is None once it is deleted, or while there is none."""
-
-    properties: dict[str, Any] | None = field(repr=False)
-    last_seen_ms: int | None
-
-    @classmethod
-    def of(cls, row: ProfileRow | None, newest: Mapping[str, str]) -> _Draft:
-        """The stored profile, or none. `newest` are pseudonyms by their older forms."""
-        if row is None:
-            return cls(None, None)
-        # A value that is sent again after a rotation must meet its older pseudonym, or a list would hold both.
-        return cls(msgspec.json.decode(bridges.with_newest(row.properties, newest)), row.last_seen_ms)
-
-
-def _apply(draft: _Draft, update: _Accepted, tally: Tally) -> None:
-    """Work the update into the draft; one that would make the profile too large changes nothing, and its sender is told."""
-    properties, last_seen = draft.properties, draft.last_seen_ms
-    for operation, operand in msgspec.json.decode(update.steps):
-        if operation == "$delete":
-            properties, last_seen = None, None
-        elif operation != "$unset" or properties is not None:
-            properties = apply(properties or {}, operation, operand)
-            last_seen = last_seen if update.seen_ms is None else update.seen_ms
-    # It is in the draft now: both at once would be the batch twice.
-    update.steps = _NOTHING
-    if properties is not None and len(properties) > MOST_PROPERTIES:
-        message = f"a profile holds at most {MOST_PROPERTIES} properties; unset some first"
-        tally.failures.append(FailedRecord(update.index, "", "$set", message))
-        return
-    draft.properties, draft.last_seen_ms = properties, last_seen
-    tally.stored += 1
-    tally.changed += update.changed

@@ -1,4 +1,4 @@
-"""A held record as the principal who opens it may see it."""
+"""Held records as the principal who opens them may see them, and where a page of them begins."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def as_seen(tx: Connection, store: EventStore, sight: Sight, held: Held) -> Held
 def unknown() -> NotFound:
     """The same for what is not there and for what may not be seen."""
     return NotFound("no such held event", field="id", remedy="list them with GET /v1/quarantine")
+
+
+def after(cursor: str | None) -> tuple[int, str] | None:
+    """The arrival and id that a cursor stands for. Raises `NotFound` for one that we did not make."""
+    if cursor is None:
+        return None
+    received, _, held_id = cursor.partition(".")
+    if not (received.isascii() and received.isdigit() and len(received) < 19 and held_id):
+        raise NotFound("no such page", field="cursor", remedy="send the cursor of the page before, or none")
+    return int(received), held_id

@@ -30,12 +30,13 @@ from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
 from app.quarantine import covered, holding, lapse
 from app.quarantine.holding import Arrival, Held
-from app.quarantine.opening import as_seen, unknown
+from app.quarantine.opening import after, as_seen, unknown
 from app.quarantine.tables import quarantined
 from app.quarantine.updates import Passed, put_back
 from app.rulebook.service import ActivePolicy, Rulebook
 from app.sight.service import Sights
 from app.upstream import outbox
+from app.upstream.outbox import Keeps
 from policies.model import NOBODY_REFUSES, Decision, Record, Scope, SubjectState, Verdict
 from policies.retention import expiries
 
@@ -189,7 +190,7 @@ class Quarantine:
         with self._database.read() as tx:
             total, day, week = tx.execute(sa.select(sa.func.count(), *_younger(now)).where(condition)).one()
             day, week = int(day or 0), int(week or 0)
-            rows = tx.execute(_page(condition, _after(cursor), limit + 1)).all()
+            rows = tx.execute(_page(condition, after(cursor), limit + 1)).all()
             groups = tx.execute(_groups(condition)).all()
         held = [Listed.of(row) for row in rows[:limit]]
         return Overview(
@@ -291,16 +292,18 @@ class Quarantine:
         store = self._stores.of(by.project.store_url)
         events = [each for each in passed if each[0].scope is Scope.EVENT]
         rows = [holding.event_row(*each, policy.version) for each in events]
-        store.append(tx, by.project.id, rows)
+        kept = outbox.keeps(tx, by.project.id) is not Keeps.NOTHING
+        if kept:
+            store.append(tx, by.project.id, rows)
         outbox.post_events(tx, by.project.id, rows, self._clock())
-        if events and policy.written.retention:
+        if kept and events and policy.written.retention:
             retention.note_late(tx, by.project.id, min(held.time_ms for held, _ in events), self._clock())
         changes = [
             Passed(held, decision, held.uid if held.literal else people[held.uid].person or held.uid)
             for held, decision in passed
             if held.scope is not Scope.EVENT
         ]
-        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused)
+        done = put_back(tx, by.project.id, store, changes, newest, policy.version, part.refused, self._clock())
         retention.reopen_profiles(tx, by.project.id, [each.received_ms for each in done])
         return [*(held for held, _ in events), *done]
 
@@ -387,12 +390,3 @@ def _groups(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     columns = (quarantined.c.scope, quarantined.c.name, quarantined.c.reason)
     wanted = sa.select(*columns, n, sa.func.min(arrival), sa.func.max(arrival)).where(condition)
     return wanted.group_by(*columns).order_by(n.desc(), *columns).limit(_GROUPS)
-
-
-def _after(cursor: str | None) -> tuple[int, str] | None:
-    if cursor is None:
-        return None
-    received, _, held_id = cursor.partition(".")
-    if not (received.isascii() and received.isdigit() and len(received) < 19 and held_id):
-        raise NotFound("no such page", field="cursor", remedy="send the cursor of the page before, or none")
-    return int(received), held_id

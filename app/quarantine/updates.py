@@ -19,7 +19,9 @@ from app.events.port import EventStore, ProfileRow
 from app.events.profile_update import MOST_PROPERTIES, apply
 from app.identity import bridges, register
 from app.quarantine.holding import Held
-from policies.model import Decision
+from app.upstream import outbox
+from app.upstream.outbox import Keeps, Kind, Operation
+from policies.model import Decision, Scope
 
 PROFILE_FULL = "profile_full"
 """The reason why an update stays held: its profile would have more properties than one may have."""
@@ -43,38 +45,44 @@ def put_back(
     newest: Mapping[int, Mapping[str, str]],
     version: int,
     refused: Counter[str],
+    now_ms: int,
 ) -> list[Held]:
-    """Apply the updates, which stand in the order of their arrival. Returns those that took effect; counts the others.
+    """Apply the updates, which stand in the order of their arrival, and queue them for a collector where there is one.
+    Returns those that took effect; counts the others.
 
     `newest` are pseudonyms by their older forms, by uid of the profile.
     """
     by_target: defaultdict[int, list[Passed]] = defaultdict(list)
     for each in passed:
         by_target[each.target].append(each)
-    uids, done = sorted(by_target), list[Held]()
+    uids, done, forwards = sorted(by_target), list[Held](), outbox.keeps(tx, project_id)
     register.hold(tx, project_id, uids)
     store.lock_profiles(tx, project_id, uids)
     for start in range(0, len(uids), _AT_ONCE):
         chosen = uids[start : start + _AT_ONCE]
         found = store.profiles_of(tx, project_id, chosen)
-        rows = []
+        rows, operations = [], list[Operation]()
         for uid in chosen:
-            row, applied = _changed(uid, found.get(uid), by_target[uid], newest.get(uid, {}), version)
+            row, applied, told = _changed(uid, found.get(uid), by_target[uid], newest.get(uid, {}), version)
             refused[PROFILE_FULL] += len(by_target[uid]) - len(applied)
             done += applied
+            operations += told
             if applied:
                 rows.append(row)
-        store.put_profiles(tx, project_id, rows)
+        if forwards is not Keeps.NOTHING:
+            store.put_profiles(tx, project_id, rows)
+        outbox.post_operations(tx, project_id, operations, now_ms)
     refused += Counter()  # Drops what counts nothing.
     return done
 
 
 def _changed(
     uid: int, row: ProfileRow | None, updates: Sequence[Passed], newest: Mapping[str, str], version: int
-) -> tuple[ProfileRow, list[Held]]:
+) -> tuple[ProfileRow, list[Held], list[Operation]]:
+    """The profile as it becomes, the updates that took effect, and the operations that they were in the end."""
     properties = msgspec.json.decode(bridges.with_newest(row.properties, newest)) if row else {}
     seen_ms, changed_ms = (row.last_seen_ms, row.changed_ms) if row else (None, 0)
-    applied = []
+    applied, told = [], []
     for each in updates:
         held, operand = each.held, each.decision.properties
         operation = _giving_way(held.name) if changed_ms > held.received_ms else held.name
@@ -85,8 +93,16 @@ def _changed(
         if held.seen:
             seen_ms = max(seen_ms or 0, held.time_ms)
         applied.append(held)
+        if operation is not None:
+            told.append(_operation(uid, operation, each))
     text = msgspec.json.encode(properties).decode()
-    return ProfileRow(0, uid, text, seen_ms, version, changed_ms, updates[0].held.group_key), applied
+    return ProfileRow(0, uid, text, seen_ms, version, changed_ms, updates[0].held.group_key), applied, told
+
+
+def _operation(uid: int, name: str, passed: Passed) -> Operation:
+    held = passed.held
+    kind = Kind.GROUP if held.scope is Scope.GROUP else Kind.PROFILE
+    return Operation(uid, kind, held.time_ms, name, msgspec.json.encode(passed.decision.properties), held.literal, held.seen)
 
 
 def _giving_way(operation: str) -> str | None:

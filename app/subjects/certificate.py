@@ -5,6 +5,9 @@ It names nobody: no id, no uid and no digest of one, so it can be kept and shown
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.audit.certificate import EXCLUSIONS, places, signer_name, written
@@ -13,6 +16,12 @@ from app.audit.note import sign
 from app.subjects.model import SubjectRequest
 
 HEADER = "portcullis erasure certificate v1"
+_COLLECTED: Mapping[str, tuple[int, str]] = {
+    "complete": (1, "the collector was asked to erase these ids, and said that it had"),
+    "pending": (2, "NOT COMPLETE: the collector is to erase these ids, and has not said that it had"),
+    "failed": (3, "NOT COMPLETE: the collector did not erase these ids, or never said that it had"),
+    "not_asked": (4, "NOT COMPLETE: data was forwarded to this collector, and it was not asked to erase these ids"),
+}
 _VERIFIED = "every place was counted twice after deletion, in new transactions, for every id of the identity closure"
 _EXCLUSIONS = (
     *EXCLUSIONS,
@@ -41,7 +50,27 @@ def body(request: SubjectRequest, completed_ms: int) -> str:
         "completed": iso(completed_ms),
         "ids_named": request.id_count,
         "tombstones": request.counts.get("tombstones.register", 0),
-        "places": places(request.counts),
+        "places": places(request.counts) + _collectors(request.counts),
         "verification": _VERIFIED,
     }
     return written(HEADER, fields, _EXCLUSIONS)
+
+
+def at_collectors(found: Iterable[tuple[str, str, int]], now_ms: int) -> dict[str, int]:
+    """How a request stands at collectors that it was passed on to, as counts of the request: address, outcome (`pending`,
+    `complete`, `failed` or `not_asked`) and number of ids of each."""
+    counts: dict[str, int] = {}
+    for base, outcome, ids in found:
+        counts |= {f"collector.{base}": _COLLECTED[outcome][0], f"asked.{base}": ids, f"as_of_ms.{base}": now_ms}
+    return counts
+
+
+def _collectors(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    said = {number: (outcome, meaning) for outcome, (number, meaning) in _COLLECTED.items()}
+    shown = []
+    for base in sorted(name.partition(".")[2] for name in counts if name.startswith("collector.")):
+        outcome, meaning = said[counts[f"collector.{base}"]]
+        as_of = iso(counts[f"as_of_ms.{base}"])
+        ids = counts[f"asked.{base}"]
+        shown.append({"place": f"collector {base}", "method": outcome, "meaning": meaning, "ids": ids, "as_of": as_of})
+    return shown

@@ -146,6 +146,13 @@ class RequestQueue:
             self._set(tx, claim, error_code=error_code, lease_until_ms=0, next_due_ms=due)
         return True
 
+    @staticmethod
+    def restate(tx: Connection, request_id: str, counts: Mapping[str, int], note: str) -> None:
+        """Put another certificate in the place of that of a request that is done, and add to its counts."""
+        done = sa.and_(subject_request.c.id == request_id, subject_request.c.state == RequestState.DONE.value)
+        values = {"certificate": note, "counts": _merged(current(tx, request_id).counts, counts)}
+        tx.execute(sa.update(subject_request).where(done).values(values))
+
     def _fail(self, tx: Connection, claim: Claim, error_code: str) -> None:
         # Also from PENDING, when not even the start succeeded: a request that cannot start must not wait unseen.
         self._set(tx, claim, state=RequestState.FAILED.value, error_code=error_code, **self._ended())

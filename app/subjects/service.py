@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.subjects.model import RequestKind, RequestState, Step, SubjectRequest
 from app.subjects.queue import as_request, current
 from app.subjects.tables import archive, archive_chunk, request_subject, subject_request
+from app.upstream import errands
 from policies.model import SubjectState
 
 # GDPR article 12(3): one month. CCPA section 1798.130(a)(2): 45 days.
@@ -94,6 +95,7 @@ class Subjects:
             revoked = revoke_archives(tx, by.project.id, uids)
             self._stage_created(tx, request, by, living, len(uids))
             self._stage_revoked(tx, by, revoked)
+            errands.withdraw(tx, revoked, now)
         self._doorbell.ring(request.id)
         return Accepted(request, _positions(identifiers, unknown))
 

@@ -18,6 +18,12 @@ REGIONS = {
     "api-in.mixpanel.com": "in",
 }
 """The vendor's ingestion hosts and where each of them keeps data."""
+_REQUESTS = {
+    "api.mixpanel.com": "mixpanel.com",
+    "api-js.mixpanel.com": "mixpanel.com",
+    "api-eu.mixpanel.com": "eu.mixpanel.com",
+    "api-in.mixpanel.com": "in.mixpanel.com",
+}
 UNBOUND = "default"
 """The region of a project that was created without one: it is bound by the first collector that it gets."""
 
@@ -28,6 +34,12 @@ class Destination:
 
     base: str
     region: str
+
+    @property
+    def requests(self) -> str:
+        """Where deletions and retrievals are asked for: the vendor has a host of its own for that, in the same region."""
+        scheme, _, host = self.base.partition("://")
+        return f"{scheme}://{_REQUESTS.get(host, host)}"
 
 
 def destination(url: str, region: str | None = None) -> Destination:

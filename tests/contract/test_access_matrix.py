@@ -198,6 +198,12 @@ SHOWS_NOTHING = {
         "GET /v1/data-deletions/<uuid:deletion_id>",
         "GET /v1/data-deletions/<uuid:deletion_id>/certificate",
     ),
+    "a collector and what waits for it: addresses, numbers, states and reason codes": (
+        "GET /v1/upstream",
+        "GET /v1/upstream/parked",
+        "GET /v1/upstream/requests",
+        "GET /v1/upstream/requests/<uuid:request_id>/answers",
+    ),
     "what the caller sent itself": ("POST /v1/policies/explain", "GET /import"),
     "states, deadlines and proofs of requests, and ids that the officer named": (
         "GET /api/app/data-deletions/v3.0/<tracking_id>",

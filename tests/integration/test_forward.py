@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,10 @@ from app.audit.entry import AuditAction
 from app.errors import Conflict, InvalidInput
 from app.turns import LostTurn
 from app.upstream import outbox
-from app.upstream.service import Account
+from app.upstream.collector import Account
 from app.upstream.speaking import Speaker
 from jobs import forward
+from tests.integration.collectors import Collector
 from tests.integration.gate import build
 
 
@@ -29,46 +29,11 @@ def gate(request, tmp_path):
     built.services.close()
 
 
-class Collector:
-    """A collector that does as it is told: answers from a list, then success. Keeps what it was sent."""
-
-    def __init__(self):
-        self.sent, self.answers = [], []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.sent.append((self.path, json.loads(body), self.headers.get("Authorization")))
-                good = {"code": 200, "status": 1 if self.path.startswith("/engage") else "OK"}
-                status, answer, headers = outer.answers.pop(0) if outer.answers else (200, good, {})
-                if status == 0:
-                    self.close_connection = True
-                    return
-                text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(text))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_arguments):
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def events(self):
-        return [event for path, body, _ in self.sent if path.startswith("/import") for event in body]
-
-
 @pytest.fixture
 def collector():
     made = Collector()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 @pytest.fixture
