@@ -45,6 +45,7 @@ from app.rulebook.service import Rulebook
 from app.settings import Settings
 from app.sight.dictionary import by_dictionary
 from app.sight.service import Sights
+from app.subjects.cases import Cases
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
@@ -85,6 +86,7 @@ class Services:
     cohorts: Cohorts
     feed: ActivityFeed
     subjects: Subjects
+    cases: Cases
     choices: Choices
     upstreams: Upstreams
     previews: Previews
@@ -116,12 +118,12 @@ def bootstrap(
     database = database or Database(settings.database_url, pool_size=settings.threads + 2)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
-    stores, keyring = stores or EventStores(), Keyring(master_key)
+    stores, keyring, metrics = stores or EventStores(), Keyring(master_key), Metrics(database)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
-    metrics = Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
+    choices = Choices(database, keyring, rulebook, audit, clock)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
@@ -156,9 +158,10 @@ def bootstrap(
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
-        subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        subjects=Subjects(database, keyring, choices, audit, doorbell, clock, settings),
+        cases=Cases.of(database, keyring, stores, rulebook, choices, audit, doorbell, clock, settings),
         upstreams=Upstreams(database, keyring, audit, clock),
-        choices=Choices(database, keyring, rulebook, audit, clock),
+        choices=choices,
         previews=Previews(database, keyring, stores, audit, clock),
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,

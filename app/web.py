@@ -29,7 +29,7 @@ from app.query import views as query
 from app.rulebook import views as rulebook
 from app.rulebook.promises import Promise
 from app.settings import Settings
-from app.subjects import gdpr_views as gdpr, views as subjects
+from app.subjects import gdpr_views as gdpr, views as subjects, workflow_views as workflow
 
 _VERSION = "0.1.0"
 
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
-    for capability in (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon):
+    for capability in (check, rulebook, subjects, workflow, identity, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(_operations())

@@ -25,7 +25,7 @@ from app.identity import fence, register as people
 from app.identity.closure import closure_of
 from app.identity.tables import register
 from app.subjects import certificate
-from app.subjects.model import RequestState, Step
+from app.subjects.model import Step
 from app.subjects.queue import Claim, current
 from jobs import entries
 from policies.model import SubjectState
@@ -103,7 +103,7 @@ def certify(services: Services, claim: Claim) -> None:
         note = certificate.issue(current(tx, claim.request.id), now, keys.signing)
         facts = {"sha256": certificate.digest(note)}
         services.queue.advance(tx, claim, Step.FINISHED, certificate=note)
-        services.queue.move(tx, claim, RequestState.DONE, finished_ms=now)
+        services.queue.finish(tx, claim)
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_CERTIFIED, facts=facts)
 
 

@@ -263,7 +263,10 @@ def uids_of_request(tx: Connection, project_id: int, request_id: str, limit: int
     return list(tx.execute(rows.order_by(register.c.uid).limit(limit)).scalars())
 
 
-_FORGOTTEN = ("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes", "read_as", "led")
+_FORGOTTEN = (
+    *("uid", "person", "prior_state", "restricted_from", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes"),
+    *("read_as", "led"),
+)
 
 
 def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:

@@ -97,9 +97,8 @@ MUTANTS = (
         "fence-erasure",
         "an erasure waits for the batches under way",
         "app/subjects/service.py",
-        "wanted, now = list(dict.fromkeys(identifiers)), self._clock()\n"
-        "        with self._database.write() as tx:\n            fence.enter_exclusive(tx, by.project.id)",
-        "wanted, now = list(dict.fromkeys(identifiers)), self._clock()\n        with self._database.write() as tx:",
+        "            else:\n                fence.enter_exclusive(tx, by.project.id)",
+        "",
         (_PROMISES, "-k", "waits"),
     ),
     # --- once
@@ -164,8 +163,8 @@ MUTANTS = (
         "unknown-tombstone",
         "an id that nobody has seen gets a tombstone when its erasure is asked",
         "app/subjects/service.py",
-        "            register.enrol(tx, keys, set(wanted) - rows.keys(), now)\n            found = closure",
-        "            found = closure",
+        "            register.enrol(tx, keys, unseen, self._clock())\n",
+        "",
         (_LIFE, "-k", "unknown_id"),
     ),
     # --- who is who
@@ -358,9 +357,9 @@ MUTANTS = (
     Mutant(
         "archive-revoked",
         "an archive ends with the person",
-        "app/subjects/service.py",
-        "            revoked = revoke_archives(tx, by.project.id, uids)\n            self._stage_created",
-        "            revoked: list[str] = []\n            self._stage_created",
+        "app/subjects/effects.py",
+        "            self._stage_revoked(tx, by, revoke_archives(tx, by.project.id, uids))\n",
+        "",
         (_LIFE, "-k", "archive_ends"),
     ),
     # --- acknowledged means durable and policy-enforced
