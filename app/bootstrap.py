@@ -124,6 +124,7 @@ def bootstrap(
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
     choices = Choices(database, keyring, rulebook, audit, clock)
+    subjects = Subjects(database, keyring, choices, audit, doorbell, clock, settings)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
@@ -158,8 +159,8 @@ def bootstrap(
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
-        subjects=Subjects(database, keyring, choices, audit, doorbell, clock, settings),
-        cases=Cases.of(database, keyring, stores, rulebook, choices, audit, doorbell, clock, settings),
+        subjects=subjects,
+        cases=Cases.of(database, keyring, stores, rulebook, choices, audit, doorbell, subjects, clock, settings),
         upstreams=Upstreams(database, keyring, audit, clock),
         choices=choices,
         previews=Previews(database, keyring, stores, audit, clock),

@@ -21,7 +21,7 @@ from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
-from app.subjects.tables import subject_request
+from app.subjects.tables import legal_hold, subject_request
 from app.upstream.tables import outgoing, upstream
 
 _NAMED_PROJECTS = 50
@@ -145,12 +145,13 @@ class _FromSql(Collector):
                 _count_parcels(tx, parcels, oldest, forwarded)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
+                clocks = _clocks(tx)
                 for what, condition in _LEXICON.items():
                     lexicon.add_metric((what,), tx.execute(sa.select(sa.func.count()).where(condition)).scalar_one())
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
-        yield from (parcels, oldest, forwarded)
+        yield from (parcels, oldest, forwarded, *clocks)
 
 
 def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
@@ -174,6 +175,25 @@ _LEXICON = {
     # One attempt is under way; more mean that none arrived.
     "digests_failing": lexicon_project.c.digest_attempts > 1,
 }
+
+
+def _clocks(tx: Connection) -> list[GaugeMetricFamily]:
+    """Requests whose person waits for an answer, by how much of the time is used up; and legal holds that are due for review."""
+    clocks = GaugeMetricFamily(
+        "portcullis_requests_waiting",
+        "Requests on the clock of the law, by regime and per cent of the time that an alarm told of.",
+        labels=("regime", "used"),
+    )
+    by = (subject_request.c.compliance_type, subject_request.c.alarm_level)
+    waiting = sa.or_(subject_request.c.next_alarm_ms.is_not(None), subject_request.c.alarm_level == 100)
+    answered = subject_request.c.state.in_(("answered", "cancelled", "done", "rejected"))
+    waiting = sa.and_(waiting, sa.or_(subject_request.c.next_alarm_ms.is_not(None), sa.not_(answered)))
+    for regime, level, n in tx.execute(sa.select(*by, sa.func.count()).where(waiting).group_by(*by)):
+        clocks.add_metric((regime, str(level)), n)
+    holds = GaugeMetricFamily("portcullis_legal_holds", "Legal holds in force.")
+    standing = sa.select(sa.func.count()).select_from(legal_hold).where(legal_hold.c.lifted_ms.is_(None))
+    holds.add_metric((), tx.execute(standing).scalar_one())
+    return [clocks, holds]
 
 
 def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetricFamily, forwarded: CounterMetricFamily) -> None:

@@ -24,7 +24,7 @@ from app.identity import fence
 from app.quarantine import lapse
 from app.subjects.queue import SYSTEM
 from app.turns import LostTurn, Turn
-from jobs import purge
+from jobs import purge, withholding
 from jobs.steps import code_of
 from policies.model import Scope
 from policies.retention import Expiry, expiries
@@ -159,13 +159,16 @@ def _event_batch(run: _Run, rule: Expiry) -> bool:
 
 
 def _remove_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[EventRow]) -> None:
-    deleted = run.store.delete_events(tx, mark.project_id, [row for row in rows if rule.covers(row.name)])
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
+    going = [row for row in rows if rule.covers(row.name) and not stays(row.uid, row.name)]
+    deleted = run.store.delete_events(tx, mark.project_id, going)
     retention.advance(tx, mark, {"events": deleted}, events=deleted)
 
 
 def _strip_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[EventRow]) -> None:
     changed, removed = [], 0
-    for row in rows:
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
+    for row in (each for each in rows if not stays(each.uid, each.name)):
         kept, n = rule.without(Scope.EVENT, row.name, msgspec.json.decode(row.properties))
         if n:
             changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))
@@ -188,7 +191,8 @@ def _profile_batch(run: _Run, rule: Expiry) -> bool:
 
 def _strip_profiles(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[ProfileRow]) -> None:
     changed, removed = [], 0
-    for row in rows:
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
+    for row in (each for each in rows if not stays(each.uid, None)):
         kept, n = rule.without(Scope.GROUP if row.group_key else Scope.PROFILE, "", msgspec.json.decode(row.properties))
         if n:
             changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))

@@ -14,7 +14,11 @@ from app.rulebook.service import Rulebook
 from app.settings import Settings
 from app.subjects.acts import Acts
 from app.subjects.choices import Choices
+from app.subjects.clocks import Clocks
 from app.subjects.corrections import Corrections
+from app.subjects.holds import Holds
+from app.subjects.service import Subjects
+from app.subjects.upload import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,9 @@ class Cases:
 
     acts: Acts
     corrections: Corrections
+    clocks: Clocks
+    holds: Holds
+    uploads: Uploads
 
     @classmethod
     def of(
@@ -34,6 +41,7 @@ class Cases:
         choices: Choices,
         audit: AuditLog,
         doorbell: Doorbell,
+        subjects: Subjects,
         clock: Callable[[], int],
         settings: Settings,
     ) -> Cases:
@@ -41,4 +49,7 @@ class Cases:
         return cls(
             acts=Acts(database, keyring, choices, audit, doorbell, clock, settings),
             corrections=Corrections(database, keyring, stores, rulebook, audit, clock),
+            clocks=Clocks(database, audit, clock),
+            holds=Holds(database, keyring, audit, doorbell, clock),
+            uploads=Uploads(database, subjects, audit, clock),
         )

@@ -137,6 +137,14 @@ def _restricted_by_others(tx: Connection, request: SubjectRequest, uids: Sequenc
 
 def revoke_archives(tx: Connection, project_id: int, uids: Sequence[int]) -> list[str]:
     """Destroy every archive that holds one of these people: its key and its bytes. Returns the requests it answered."""
+    holding = archives_of(tx, project_id, uids)
+    for request_id in holding:
+        destroy_archive(tx, request_id)
+    return holding
+
+
+def archives_of(tx: Connection, project_id: int, uids: Sequence[int]) -> list[str]:
+    """The requests whose archives hold one of these people, destroyed ones too."""
     holding: set[str] = set()
     for start in range(0, len(uids), _AT_ONCE):
         rows = (
@@ -145,8 +153,6 @@ def revoke_archives(tx: Connection, project_id: int, uids: Sequence[int]) -> lis
             .where(request_subject.c.project_id == project_id, request_subject.c.uid.in_(uids[start : start + _AT_ONCE]))
         )
         holding.update(tx.execute(rows).scalars())
-    for request_id in sorted(holding):
-        destroy_archive(tx, request_id)
     return sorted(holding)
 
 

@@ -65,7 +65,8 @@ def take(tx: Connection, keys: ProjectKeys, once: Once, request_id: str, now_ms:
         "unknown": "[]",
         "created_ms": now_ms,
     }
-    if tx.execute(insert(idempotency).on_conflict_do_nothing().values(values)).rowcount == 1:
+    taking = insert(idempotency).on_conflict_do_nothing().values(values).returning(idempotency.c.key_digest)
+    if tx.execute(taking).first() is not None:
         return None
     found = tx.execute(sa.select(idempotency).where(_of(keys.project_id, key_digest))).one()
     if not hmac.compare_digest(bytes(found.fingerprint), fingerprint):

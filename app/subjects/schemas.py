@@ -133,6 +133,10 @@ class ClosurePreviewSchema(Schema):
     events = fields.Integer(required=True)
     profiles = fields.Integer(required=True)
     held = fields.Integer(required=True, metadata={"description": "Records in quarantine."})
+    places = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Rows by place."})
+    archives = fields.Integer(required=True, metadata={"description": "Copies that an erasure would destroy."})
+    recipients = fields.List(fields.String(), required=True, metadata={"description": "Hosts that the project forwards to."})
+    legal_holds = fields.Integer(required=True, metadata={"description": "Ids of whom something would be kept."})
     unknown_positions = fields.List(
         fields.Integer(), required=True, metadata={"description": "Positions of ids that mean nobody here."}
     )
@@ -254,7 +258,9 @@ def signal_view(seen: Evidence) -> dict[str, Any]:
 
 def preview_view(found: Preview) -> dict[str, Any]:
     """A preview as `ClosurePreviewSchema` shows it."""
-    figures = {name: getattr(found, name) for name in ("people", "ids", "events", "profiles", "held", "erased", "more")}
+    names = ("people", "ids", "events", "profiles", "held", "archives", "legal_holds", "erased", "more")
+    figures = {name: getattr(found, name) for name in names}
+    figures |= {"places": dict(found.places), "recipients": list(found.recipients)}
     members = None if found.members is None else [_member_view(each) for each in found.members]
     return {**figures, "unknown_positions": list(found.unknown), "members": members}
 
