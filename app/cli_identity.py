@@ -53,11 +53,12 @@ def preview(settings: Settings, project_id: int, ids: TextIO, show_ids: bool) ->
     with services.database.read() as tx:
         project = project_by_id(tx, project_id)
     found = services.previews.of(project, wanted, actor=_ACTOR, show_ids=show_ids)
-    for name in ("people", "ids", "events", "profiles", "held", "archives", "legal_holds", "erased"):
+    for name in ("people", "ids", "events", "profiles", "held", "erased"):
         click.echo(f"{name}={getattr(found, name)}")
+    click.echo(f"unknown_lines={','.join(str(at + 1) for at in found.unknown) or '-'}")
+    click.echo(f"archives={found.archives}\nlegal_holds={found.legal_holds}")
     click.echo(f"places={' '.join(f'{name}:{n}' for name, n in found.places.items()) or '-'}")
     click.echo(f"recipients={' '.join(found.recipients) or '-'}")
-    click.echo(f"unknown_lines={','.join(str(at + 1) for at in found.unknown) or '-'}")
     if found.members is not None:
         heads = ("id", "canonical", "kind", "means", "state", "pseudonyms")
         rows = [(m.identifier, m.canonical, m.kind, m.means, m.state, " ".join(m.pseudonyms)) for m in found.members]

@@ -26,7 +26,9 @@ from policies.regimes import REGIMES
 _ACTOR = "cli"
 _DAY_MS = 86_400_000
 _UPLOADED = [RequestKind.ACCESS, RequestKind.PORTABILITY, RequestKind.ERASURE, RequestKind.RESTRICTION, RequestKind.OBJECTION]
-_channel = click.option("--channel", type=click.Choice(list(Channel)), required=True, help="How the person was told.")
+_channel = click.option(
+    "--channel", type=click.Choice([each.value for each in Channel]), required=True, help="How the person was told."
+)
 
 
 def add_to(group: click.Group) -> None:
@@ -49,7 +51,7 @@ def _told(request: SubjectRequest) -> None:
 
 @click.command()
 @click.argument("project_id", type=int)
-@click.argument("kind", type=click.Choice(_UPLOADED))
+@click.argument("kind", type=click.Choice([each.value for each in _UPLOADED]))
 @click.argument("ids", type=click.File("rb"), default="-")
 @click.option("--regime", type=click.Choice(list(REGIMES)), default="GDPR", show_default=True, help="The law it is made under.")
 @click.option("--key", required=True, help="A text of your own; run it again with the same one after a failure.")
@@ -118,7 +120,9 @@ def _plain(name: str, words: str) -> click.Command:
 @click.command()
 @click.argument("project_id", type=int)
 @click.argument("request_id")
-@click.option("--method", type=click.Choice(list(IdentityMethod)), required=True, help="How that was made sure.")
+@click.option(
+    "--method", type=click.Choice([each.value for each in IdentityMethod]), required=True, help="How that was made sure."
+)
 @click.pass_obj
 def identify(settings: Settings, project_id: int, request_id: str, method: str) -> None:
     """Record that a request comes from its person."""
@@ -139,7 +143,7 @@ def approve(settings: Settings, project_id: int, request_id: str) -> None:
 @click.command()
 @click.argument("project_id", type=int)
 @click.argument("request_id")
-@click.option("--reason", type=click.Choice(list(Rejection)), required=True, help="What the person is told.")
+@click.option("--reason", type=click.Choice([each.value for each in Rejection]), required=True, help="What the person is told.")
 @click.pass_obj
 def reject(settings: Settings, project_id: int, request_id: str, reason: str) -> None:
     """Refuse a request that has not started."""
@@ -161,7 +165,9 @@ def acknowledge(settings: Settings, project_id: int, request_id: str, channel: s
 @click.command()
 @click.argument("project_id", type=int)
 @click.argument("request_id")
-@click.option("--reason", type=click.Choice(list(ExtensionReason)), required=True, help="Why more time is needed.")
+@click.option(
+    "--reason", type=click.Choice([each.value for each in ExtensionReason]), required=True, help="Why more time is needed."
+)
 @_channel
 @click.pass_obj
 def extend(settings: Settings, project_id: int, request_id: str, reason: str, channel: str) -> None:
@@ -206,7 +212,9 @@ def hold() -> None:
 @hold.command()
 @click.argument("project_id", type=int)
 @click.argument("ids", type=click.File("r", encoding="utf-8"), default="-")
-@click.option("--basis", type=click.Choice(list(Basis)), required=True, help="The exemption of GDPR article 17(3).")
+@click.option(
+    "--basis", type=click.Choice([each.value for each in Basis]), required=True, help="The exemption of GDPR article 17(3)."
+)
 @click.option("--reference", help="The number of a case; never a name.")
 @click.option("--event", "events", multiple=True, help="An event that is kept; once for each.")
 @click.option("--all-events", is_flag=True, help="Keep every event.")
