@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+from app.access.accounts import ServiceAccounts
 from app.access.service import Access
 from app.audit.service import AuditLog
 from app.audit.witness import Witness
@@ -20,7 +22,7 @@ from app.errors import PortcullisError
 from app.events.placement import EventStores
 from app.identity import fence
 from app.identity.service import Identity
-from app.ingest.lanes import Lane
+from app.ingest.lanes import WAITING_ROOM, Lane
 from app.ingest.places import Places
 from app.ingest.service import Ingest
 from app.keys.master import MasterKey, load_master_key
@@ -64,6 +66,7 @@ class Services:
     custody: Custody
     audit: AuditLog
     access: Access
+    accounts: ServiceAccounts
     stores: EventStores
     rulebook: Rulebook
     lexicon: Lexicon
@@ -115,19 +118,22 @@ def bootstrap(
     stores: EventStores | None = None,
 ) -> Services:
     """Build the services. Raises `StartupRefused` for a setting that is unsafe or unusable."""
-    database = database or Database(settings.database_url, pool_size=settings.threads + 2)
+    database = database or _database(settings)
     master_key = master_key or load_master_key(settings)
     doorbell = doorbell or (RqDoorbell(settings.redis_url) if settings.redis_url else SilentDoorbell())
     stores, keyring, metrics = stores or EventStores(), Keyring(master_key), Metrics(database)
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
+    access = Access(master_key, keyring, audit, clock)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
     rulebook = Rulebook(audit, clock, fence.enter_exclusive)
     lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
-    choices = Choices(database, keyring, rulebook, audit, clock)
-    subjects = Subjects(database, keyring, choices, audit, doorbell, clock, settings)
+    cases = Cases.of(database, keyring, stores, rulebook, audit, doorbell, clock, settings)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
+    ingest = Ingest(
+        database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, _lane(settings)
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -135,38 +141,58 @@ def bootstrap(
         keyring=keyring,
         custody=Custody(database, keyring, audit, clock),
         audit=audit,
-        access=Access(master_key, keyring, audit, clock),
+        access=access,
+        accounts=ServiceAccounts(access, audit, clock),
         stores=stores,
         rulebook=rulebook,
         lexicon=lexicon,
         overview=Overview(database, lexicon, lambda tx, of: rulebook.active(tx, of).gate.classifier, clock),
         schemas=PublishedSchemas(database, lexicon, clock),
-        anomalies=Anomalies(database, audit, clock),
         digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
         queue=RequestQueue(database, clock, settings.job_lease * 1_000, audit),
         quarantine=quarantine,
-        findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
-        simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
-        suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
-        drop_filters=DropFilters(database, stores, rulebook, audit, clock, sights),
-        ingest=Ingest(
-            database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=_lane(settings)
-        ),
+        **_observing(database, stores, rulebook, audit, doorbell, clock, sights, settings),
+        ingest=ingest,
         places=places,
         sights=sights,
         query=Query(database, keyring, stores, audit, clock, sights, metrics.count_read),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
-        subjects=subjects,
-        cases=Cases.of(database, keyring, stores, rulebook, choices, audit, doorbell, subjects, clock, settings),
+        subjects=cases.subjects,
+        cases=cases,
         upstreams=Upstreams(database, keyring, audit, clock),
-        choices=choices,
+        choices=cases.choices,
         previews=Previews(database, keyring, stores, audit, clock),
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,
     )
+
+
+def _database(settings: Settings) -> Database:
+    # One connection for each thread that the web server may run at once, and two for what a request opens on the side.
+    return Database(settings.database_url, pool_size=settings.threads + 2, overflow=WAITING_ROOM)
+
+
+def _observing(
+    database: Database,
+    stores: EventStores,
+    rulebook: Rulebook,
+    audit: AuditLog,
+    doorbell: Doorbell,
+    clock: Callable[[], int],
+    sights: Sights,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What looks at data for itself: it shows counts and names."""
+    return {
+        "anomalies": Anomalies(database, audit, clock),
+        "findings": Findings(database, audit, clock, settings.expected_days * 86_400_000),
+        "simulations": Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
+        "suggestions": Suggestions(database, stores, rulebook, audit, clock, sights),
+        "drop_filters": DropFilters(database, stores, rulebook, audit, clock, sights),
+    }
 
 
 def _lane(settings: Settings) -> Lane:

@@ -209,6 +209,12 @@ def _analysts() -> Iterator[tuple[str, Operations]]:
             yield f"{below}/{path}", {"get": one, "post": one}
 
 
+def _refused() -> Iterator[tuple[str, Operations]]:
+    shared = {"tags": ["readers"], "security": _TOKEN_OR_ACCOUNT, "responses": _faults(400, 401, 403, 413, 503)}
+    for path in ("/api/2.0/jql", "/api/query/jql"):
+        yield path, {method: {**shared, "summary": "JQL: refused"} for method in ("get", "post")}
+
+
 def _schemas() -> Iterator[tuple[str, Operations]]:
     codes = (400, 401, 403, 404, 413, 429, 503)
     shared = {"tags": ["schemas"], "security": _TOKEN_OR_ACCOUNT}
@@ -231,6 +237,72 @@ def _schemas() -> Iterator[tuple[str, Operations]]:
             asked = {"required": True, "content": _json(_OBJECT if name == "name" else upload)}
             operations["post"] = _answer("Describe", done, faults=_faults(*codes), requestBody=asked, **told)
         yield path, operations
+
+
+_NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
+_NUMBERS: dict[str, Any] = {"type": "array", "items": _NUMBER}
+_MOMENT: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+_GRANT: dict[str, Any] = {"id": _NUMBER, "role": {"enum": ["owner", "admin", "analyst", "consumer"]}}
+_ACCOUNT: dict[str, dict[str, Any]] = {
+    "id": _NUMBER,
+    "username": _TEXT,
+    "last_used": _MOMENT,
+    "expires": _MOMENT,
+    "creator": {"type": ["integer", "null"]},
+    "created": _MOMENT,
+    "user": _NUMBER,
+}
+_MEMBER: dict[str, dict[str, Any]] = {
+    **_ACCOUNT,
+    "hasSensitiveAccess": {"type": "boolean"},
+    "role": {"type": "string", "description": "owner, admin, analyst, consumer, or one of Portcullis's own"},
+    "role_order": _NUMBER,
+    "target_type": _TEXT,
+    "email": _TEXT,
+}
+_NEW_ACCOUNT: dict[str, Any] = {
+    "type": "object",
+    "required": ["username"],
+    "properties": {
+        "username": {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z _.-]{0,63}$"},
+        "role": _GRANT["role"],
+        "expires": _MOMENT,
+        "projects": {"type": "array", "items": {"type": "object", "required": ["id"], "properties": _GRANT}},
+    },
+}
+
+
+def _account_operation(summary: str, schema: Mapping[str, Any], *places: str, body: Any = None, made: bool = False) -> Any:
+    faults = _faults(400, 401, 403, 404, 409, 413, 503)
+    named = [{"name": name, "in": "path", "required": True, "schema": _NUMBER} for name in places]
+    told = _answer(summary, schema, faults=faults, parameters=named, tags=["service accounts"], security=_TOKEN_OR_ACCOUNT)
+    if made:
+        told["responses"] = {"201": {"description": "Made; its secret is shown this once.", "content": _json(schema)}, **faults}
+    return told if body is None else {**told, "requestBody": {"required": True, "content": _json(body)}}
+
+
+def _accounts() -> Iterator[tuple[str, Operations]]:
+    tell, one, done = _account_operation, _closed(**_ACCOUNT), _closed(status=_TEXT)
+    base, org = "/api/app/organizations/{organization_id}/service-accounts", "organization_id"
+    secret = _closed(results=_closed(token=_TEXT, **_ACCOUNT), status=_TEXT)
+    listed = _closed(results={"type": "array", "items": one}, status=_TEXT)
+    adding = _closed(projects={"type": "array", "items": _closed(**_GRANT)}, service_account_ids=_NUMBERS)
+    removing = _closed(projects={"type": "array", "items": _closed(id=_NUMBER, service_account_ids=_NUMBERS)})
+    members = _closed(results={"type": "array", "items": _closed(**_MEMBER)}, status=_TEXT)
+    yield "/api/app/me", {"get": tell("Who is calling", _closed(results=_OBJECT, status=_TEXT))}
+    making = tell("Make a service account", secret, org, body=_NEW_ACCOUNT, made=True)
+    yield base, {"get": tell("Service accounts", listed, org), "post": making}
+    yield (
+        f"{base}/{{account_id}}",
+        {
+            "get": tell("One service account", _closed(results=one, status=_TEXT), org, "account_id"),
+            "delete": tell("End a service account", done, org, "account_id"),
+        },
+    )
+    yield f"{base}/add-to-project", {"post": tell("Let accounts into projects", done, org, body=adding)}
+    yield f"{base}/remove-from-project", {"post": tell("Take accounts out of projects", done, org, body=removing)}
+    path = "/api/app/projects/{project_id}/service-accounts"
+    yield path, {"get": tell("Service accounts of a project", members, "project_id")}
 
 
 def _gdpr() -> Iterator[tuple[str, Operations]]:
@@ -285,7 +357,9 @@ def paths() -> Iterator[tuple[str, Operations]]:
     yield "/record", {"post": {**fixed, "summary": "Session replay: refused", "responses": _faults(403)}}
     yield from _readers()
     yield from _analysts()
+    yield from _refused()
     yield from _schemas()
+    yield from _accounts()
     yield from _gdpr()
 
 

@@ -37,8 +37,11 @@ metadata = sa.MetaData(
 
 # A batch is one transaction; anything slower than this holds an erasure up, so it is refused and retried.
 _LOCK_TIMEOUT_MS = 10_000
+# For a connection while all are in use; then the request is refused with 503.
+_POOL_TIMEOUT_S = 10
 _RETRY_AFTER = 2
 _WAL_TRIES = 100
+_SQLITE_PATIENCE_MS = 15_000
 
 
 class Holds(StrEnum):
@@ -117,8 +120,9 @@ def data_map(tables: sa.MetaData = metadata) -> tuple[Place, ...]:
 class Database:
     """One engine and its units of work. Safe to share between threads; forget it in a forked child."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.engine = _engine(url, pool_size)
+    def __init__(self, url: str, *, pool_size: int = 10, overflow: int = 10) -> None:
+        """At most `pool_size` connections are kept and `overflow` more are opened while they are needed."""
+        self.engine = _engine(url, pool_size, overflow)
         self.sqlite = self.engine.dialect.name == "sqlite"
         os.register_at_fork(after_in_child=self._forget_connections)
 
@@ -142,6 +146,26 @@ class Database:
             connection.execution_options(portcullis_write=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def write_unless_busy(self) -> Iterator[Connection]:
+        """As `write`, for what may as well be left out: raises `Unavailable` at once while another writer has SQLite."""
+        with _faults(), self.engine.connect() as connection:
+            if self.sqlite:
+                self._patience(connection, 0)
+            try:
+                connection.execution_options(portcullis_write=True)
+                with connection.begin():
+                    yield connection
+            finally:
+                if self.sqlite:
+                    self._patience(connection, _SQLITE_PATIENCE_MS)
+
+    @staticmethod
+    def _patience(connection: Connection, milliseconds: int) -> None:
+        # Through the driver: as a statement it would begin a transaction.
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout={milliseconds}")
 
     @contextmanager
     def outside_transaction(self) -> Iterator[Connection]:
@@ -182,11 +206,16 @@ _SQLITE_SAFE = {"journal_mode": ("wal",), "synchronous": ("2", "3"), "secure_del
 _POSTGRES_SAFE = {"fsync": ("on",), "synchronous_commit": ("on", "remote_write", "remote_apply", "local")}
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str, pool_size: int, overflow: int) -> Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = sa.create_engine(
-            parsed, hide_parameters=True, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": 15}
+            parsed,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=overflow,
+            pool_timeout=_POOL_TIMEOUT_S,
+            connect_args={"timeout": 15},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -195,8 +224,8 @@ def _engine(url: str, pool_size: int) -> Engine:
         parsed,
         hide_parameters=True,
         pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=10,
+        max_overflow=overflow,
+        pool_timeout=_POOL_TIMEOUT_S,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={_LOCK_TIMEOUT_MS}"},
         isolation_level="READ COMMITTED",  # The fence relies on a fresh snapshot for every statement.
@@ -213,7 +242,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "secure_delete=ON",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "busy_timeout=15000",
+        f"busy_timeout={_SQLITE_PATIENCE_MS}",
         "cache_size=-16000",
     ):
         connection.execute(f"PRAGMA {pragma}")
@@ -236,7 +265,9 @@ def _begin_sqlite(connection: Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
     write = connection.get_execution_options().get("portcullis_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    # Said to the driver itself: SQLAlchemy's way to a statement takes ten times as long as this one.
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 @contextmanager
@@ -251,7 +282,9 @@ def _faults() -> Iterator[None]:
             raise Unavailable("the database connection was lost", retry_after=_RETRY_AFTER) from None
         state = getattr(fault.orig, "sqlstate", None) or type(fault.orig).__name__
         raise DatabaseFault(f"the database refused a statement ({state})") from None
-    except psycopg.OperationalError:  # COPY speaks to the driver itself, which SQLAlchemy does not translate.
+    except sqlite3.OperationalError:  # BEGIN is said to the driver itself, which SQLAlchemy does not translate.
+        raise Unavailable("the database does not answer", retry_after=_RETRY_AFTER) from None
+    except psycopg.OperationalError:  # So is COPY.
         raise Unavailable("the database connection was lost", retry_after=_RETRY_AFTER) from None
     except psycopg.Error as fault:
         raise DatabaseFault(f"the database refused a statement ({fault.sqlstate})") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,6 +14,7 @@ import msgspec
 import structlog
 from flask import Blueprint as FlaskBlueprint, Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
+from sqlalchemy.engine import Connection
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NEEDS = "__portcullis_needs__"
 _TOKEN = "__portcullis_token_suffices__"  # noqa: S105 - the name of an attribute
+_FORM = "__portcullis_project_in_form__"
+_READS_ON = "__portcullis_reads_on__"
 PUBLIC = "public"
 # The description of the API and the page that shows it: views of libraries, which cannot be decorated.
 _LIBRARY_PAGES = ("api-docs.", "swagger_ui.")
@@ -57,15 +61,21 @@ def caller() -> Principal:
     return cast(Principal, g.caller)
 
 
-def needs(permission: Permission, *, token_suffices: bool = False) -> Callable[[_View], _View]:
+def needs(
+    permission: Permission, *, token_suffices: bool = False, project_in_form: bool = False, reads_on: bool = False
+) -> Callable[[_View], _View]:
     """Declare what a route needs. `authorise` enforces it before the view runs.
 
-    With `token_suffices` the public project token, sent as a Basic username, is credential enough (wire section 2).
+    With `token_suffices` the public project token, sent as a Basic username, is credential enough (wire section 2). With
+    `project_in_form` a service account may name its project in the form: the body of such a route is nothing else. With
+    `reads_on` the view goes on in the transaction that found its caller, through `reading`, and saves one of its own.
     """
 
     def mark(view: _View) -> _View:
         setattr(view, _NEEDS, permission)
+        setattr(view, _FORM, project_in_form)
         setattr(view, _TOKEN, token_suffices)
+        setattr(view, _READS_ON, reads_on)
         return view
 
     return mark
@@ -94,25 +104,60 @@ def authorise() -> None:
         return
     if not isinstance(need, Permission):
         raise errors.NotAllowed("this route declares no permission and is closed")
-    g.caller = authenticate(getattr(current_app.view_functions[request.endpoint], _TOKEN, False))
-    if need not in g.caller.permissions:
-        raise errors.NotAllowed(
-            f"this credential does not hold {need.value}", remedy="use a credential whose role holds the permission"
-        )
+    view = current_app.view_functions[request.endpoint]
+    hint = (request.view_args or {}).get("project_id")
+    if hint is None and getattr(view, _FORM, False):
+        hint = request.form.get("project_id")
+    reads_on = getattr(view, _READS_ON, False)
+    if reads_on:
+        request.get_data()  # Before there is a transaction: a slow sender must not hold a connection.
+    with ExitStack() as held:
+        tx = held.enter_context(services().database.read())
+        g.caller = authenticate(tx, getattr(view, _TOKEN, False), None if hint is None else str(hint))
+        if need not in g.caller.permissions:
+            raise errors.NotAllowed(
+                f"this credential does not hold {need.value}", remedy="use a credential whose role holds the permission"
+            )
+        if reads_on:
+            g.reading = held.pop_all(), tx
+    _note_use(g.caller)
 
 
-def authenticate(token_suffices: bool = False) -> Principal:
-    """The principal of the Authorization header, bearer or basic. Raises `NotAuthenticated`."""
+def _note_use(caller: Principal) -> None:
+    # Not worth a refusal, nor a wait: the next request will be noted.
+    if services().access.unnoted(caller):
+        with suppress(errors.Unavailable), services().database.write_unless_busy() as tx:
+            services().access.note_use(tx, caller)
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """The transaction that found the caller, until the block ends. Only behind `needs(…, reads_on=True)`, and once."""
+    held, tx = g.pop("reading")
+    with held:
+        yield tx
+
+
+def let_go(_error: BaseException | None = None) -> None:
+    """After every request: end a transaction that its view did not come to use."""
+    if (kept := g.pop("reading", None)) is not None:
+        kept[0].close()
+
+
+def authenticate(tx: Connection, token_suffices: bool = False, hint: str | None = None) -> Principal:
+    """The principal of the Authorization header, bearer or basic. Raises `NotAuthenticated`.
+
+    `hint` is the project that the path or the form names.
+    """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     access = services().access
-    with services().database.read() as tx:
-        if scheme.lower() == "bearer" and value.strip():
-            return access.bearer(tx, value.strip())
-        if scheme.lower() == "basic" and value.strip():
-            username, password = basic_credentials(value.strip())
-            if token_suffices and not password and (found := access.token_holder(tx, username)):
-                return found
-            return access.basic(tx, username, password, request.args.get("project_id"))
+    if scheme.lower() == "bearer" and value.strip():
+        return access.bearer(tx, value.strip())
+    if scheme.lower() == "basic" and value.strip():
+        username, password = basic_credentials(value.strip())
+        if token_suffices and not password and (found := access.token_holder(tx, username)):
+            return found
+        return access.basic(tx, username, password, request.args.get("project_id"), hint)
     raise errors.NotAuthenticated(
         "no credential was sent", field="Authorization", remedy="send `Authorization: Bearer …` or `Basic …`"
     )

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.engine import Connection
 
-from app.access.tables import project
+from app.access.tables import principal, project
 from app.audit.tables import audit_staging
 from app.database import Database
 from app.errors import PortcullisError
@@ -123,6 +123,7 @@ class _FromSql(Collector):
             "The dictionaries: names that wait, odd volumes nobody acknowledged, digests that failed.",
             labels=("what",),
         )
+        accounts = GaugeMetricFamily("portcullis_service_accounts", "Service accounts, by state.", labels=("state",))
         try:
             with self._database.read() as tx:
                 columns = (subject_request.c.kind, subject_request.c.state)
@@ -146,12 +147,13 @@ class _FromSql(Collector):
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 clocks = _clocks(tx)
+                _count_accounts(tx, accounts)
                 for what, condition in _LEXICON.items():
                     lexicon.add_metric((what,), tx.execute(sa.select(sa.func.count()).where(condition)).scalar_one())
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
-        yield from (parcels, oldest, forwarded, *clocks)
+        yield from (parcels, oldest, forwarded, accounts, *clocks)
 
 
 def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
@@ -194,6 +196,14 @@ def _clocks(tx: Connection) -> list[GaugeMetricFamily]:
     standing = sa.select(sa.func.count()).select_from(legal_hold).where(legal_hold.c.lifted_ms.is_(None))
     holds.add_metric((), tx.execute(standing).scalar_one())
     return [clocks, holds]
+
+
+def _count_accounts(tx: Connection, accounts: GaugeMetricFamily) -> None:
+    c = principal.c
+    ended = sa.case((c.revoked_ms.is_not(None), "deleted"), (c.last_used_ms.is_(None), "unused"), else_="used")
+    rows = sa.select(ended, sa.func.count()).where(c.kind == "service_account").group_by(ended)
+    for state, n in tx.execute(rows):
+        accounts.add_metric((state,), n)
 
 
 def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetricFamily, forwarded: CounterMetricFamily) -> None:

@@ -13,12 +13,13 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import compatible_api
+from app.access import views as access
 from app.access.roles import Permission
 from app.audit import views as audit
 from app.bootstrap import Services, bootstrap
 from app.custody import views as custody
 from app.errors import PortcullisError
-from app.http import api_blueprint, api_dialect, authorise, json_response, needs, public, services, speak
+from app.http import api_blueprint, api_dialect, authorise, json_response, let_go, needs, public, services, speak
 from app.identity import views as identity
 from app.ingest import check_views as check, views as ingest
 from app.lexicon import views as lexicon, wire_views as schemas
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.before_request(_start_clock)
     app.before_request(authorise)
     app.after_request(_finish)
+    app.teardown_request(let_go)
     app.wsgi_app = _one_slash(app.wsgi_app)  # type: ignore[method-assign]
     if built.settings.trusted_proxies:
         app.wsgi_app = behind(app.wsgi_app, built.settings.trusted_proxies)  # type: ignore[method-assign, assignment]
@@ -54,9 +56,11 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(query.blueprint())
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
+    app.register_blueprint(access.blueprint())
     for capability in (check, rulebook, subjects, workflow, identity, custody, audit, quarantine, observe, lexicon):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
+    api.register_blueprint(access.settings_blueprint())
     api.register_blueprint(_operations())
     # The library would describe its own errors here, which are never sent.
     api.spec.components.schemas["Error"] = compatible_api.ERROR

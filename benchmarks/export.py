@@ -100,8 +100,9 @@ def _filled(services: Services, events: int) -> Principal:
 
 def _row(draw: random.Random, uids: list[int], number: int) -> EventRow:
     uid = draw.choice(uids)
-    properties = {"plan": draw.choice(["free", "pro"]), "note": "x" * 120, "seats": draw.randrange(50), "$user_id": uid}
-    return EventRow(NOON + number * 100, number, uid, "View", json.dumps(properties), 1, NOON)
+    # As the gate writes it: the uid first, and no space.
+    properties = {"$user_id": uid, "plan": draw.choice(["free", "pro"]), "note": "x" * 120, "seats": draw.randrange(50)}
+    return EventRow(NOON + number * 100, number, uid, "View", msgspec.json.encode(properties).decode(), 1, NOON)
 
 
 @contextmanager

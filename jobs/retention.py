@@ -171,7 +171,7 @@ def _strip_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Seq
     for row in (each for each in rows if not stays(each.uid, each.name)):
         kept, n = rule.without(Scope.EVENT, row.name, msgspec.json.decode(row.properties))
         if n:
-            changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))
+            changed.append(msgspec.structs.replace(row, properties=msgspec.json.encode(kept).decode()))
             removed += n
     run.store.rewrite_events(tx, mark.project_id, changed)
     retention.advance(tx, mark, {"events_changed": len(changed), "properties": removed}, properties=removed)
@@ -195,7 +195,7 @@ def _strip_profiles(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: S
     for row in (each for each in rows if not stays(each.uid, None)):
         kept, n = rule.without(Scope.GROUP if row.group_key else Scope.PROFILE, "", msgspec.json.decode(row.properties))
         if n:
-            changed.append(replace(row, properties=msgspec.json.encode(kept).decode()))
+            changed.append(msgspec.structs.replace(row, properties=msgspec.json.encode(kept).decode()))
             removed += n
     run.store.rewrite_profiles(tx, mark.project_id, changed)
     retention.advance(tx, mark, {"profiles_changed": len(changed), "properties": removed}, properties=removed)

@@ -19,6 +19,8 @@ from policies.detect import BLANK, JSON_STARTS
 _ENCODED_STARTS: Final = ("%7B", "%7b", "%5B", "%5b", "%22", "%25")
 # What "{", "[" and a quote become in Base64, with what may follow them in a JSON text.
 _BASE64_STARTS: Final = ("ey", "ew", "W3", "Wy", "Ww", "W1", "Ij", "In")
+# What any of these texts begins with; most texts do not.
+_FIRST: Final = frozenset({*BLANK, *JSON_STARTS, *(start[0] for start in (*_ENCODED_STARTS, *_BASE64_STARTS))})
 # A name with its quotes, escaped or not or written as HTML, or the begin of an object. RE2, because a text that does not
 # parse is the place to look for what takes long.
 _NAME = re2.compile(r"\\*(?:[\"']|&quot;|&#34;)([^\"'&:{}\[\],]{1,256}?)\\*(?:[\"']|&quot;|&#34;)\s*:\s*(\{?)")
@@ -42,6 +44,8 @@ class Parsed:
 
 def json_text(text: str) -> str | None:
     """The text if it begins like JSON, or what it is the percent-encoded or Base64 form of if that does; else None."""
+    if text[:1] not in _FIRST:
+        return None
     bare = text.lstrip(BLANK)
     if bare[:1] in JSON_STARTS:
         return bare

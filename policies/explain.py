@@ -22,8 +22,9 @@ from policies.context import CheckContext
 from policies.detect import Finding
 from policies.gate import Gate
 from policies.model import ActionKind, Detector, Fallback, Geolocation, Reason, Record, Remark, Scope, Sensitivity, Verdict
+from policies.outcome import GONE, Gone, Refused
 from policies.terms import Terms, fallback_of
-from policies.walk import GONE, Gone, Refused, Walk
+from policies.walk import Walk
 
 _ITEM = re.compile(r"\[\d+\]")
 _OF_EVENTS = frozenset({Reason.BLOCKED_EVENT, Reason.UNKNOWN_EVENT, Reason.DROP_FILTER})
@@ -162,6 +163,7 @@ class _NotingWalk(Walk):
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         super().__init__(terms, context, record)
+        self._lenient = False  # What would become of the unknown is asked here wherever it stands.
         self._inside: list[tuple[Place, str]] = []
         self._rules: dict[tuple[str, str | None, tuple[Considered, ...]], None] = {}
         self._notes: dict[str, _Notes] = {}

@@ -8,7 +8,7 @@ record in which that pass suspects something is walked with the exact detectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
@@ -33,9 +33,10 @@ from policies.model import (
     Unknown,
     Verdict,
 )
+from policies.outcome import Refused
 from policies.shapes import SCALARS, Plan, Shapes
 from policies.terms import Terms, fallback_of, leaves_alone
-from policies.walk import Refused, Walk
+from policies.walk import Walk
 from policies.wide import is_clean, suspects
 
 _MAX_VIEWS = 4_096
@@ -45,7 +46,9 @@ _ADDRESSES = ("ip", "$ip")
 # How many records share one pass of the wide patterns. More save its fixed cost; but where it suspects something, the
 # place is looked for in all of them.
 _TOGETHER = 8
-_OPAQUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_OPAQUE_LENGTH = 32
+_ACTIVE, _PASS = SubjectState.ACTIVE, Verdict.PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class _View(msgspec.Struct, frozen=True):
     """One record name as the policy sees it, with the shapes seen under it."""
 
     shapes: Shapes
+    known: Mapping[tuple[str, ...], Plan]  # Those of the shapes, at hand.
     refused: Remark | None
     unknown: bool
     filters: tuple[CompiledFilter, ...]
@@ -121,35 +125,34 @@ class Gate:
         views = self._views
         for at, record in enumerate(records):
             try:
-                if careful or record.state is not SubjectState.ACTIVE or record.refused_purposes:
-                    refused = self._consent.refusal(record, context.signals)
-                    if refused is not None:
-                        decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
-                        continue
+                if (careful or record.state is not _ACTIVE or record.refused_purposes) and (
+                    refused := self._consent.refusal(record, context.signals)
+                ) is not None:
+                    decisions[at] = _dropped(Remark(CONSENT, "", ActionKind.DROP_EVENT, refused))
+                    continue
                 view = views[record.scope].get(record.name) or self._view(record.scope, record.name)
                 properties = record.properties
                 if view.special and (remark := _refusing(view, properties)) is not None:
                     decisions[at] = _dropped(remark)
                     continue
                 keys = tuple(properties)
-                plan = view.shapes.known.get(keys) or view.shapes.made(keys)
+                plan = view.known.get(keys) or view.shapes.made(keys)
                 doubtful: Collection[str] = ()
                 for key, types in plan.guards:
                     if type(properties[key]) not in types:
                         doubtful = (*doubtful, key)
-                if plan.identifiers and (exposed or record.scope is not Scope.EVENT):
-                    doubtful = {*doubtful, *(key for key in plan.identifiers if self._is_worth(properties[key]))}
+                for key in plan.identifiers if exposed else plan.exposed:
+                    if key not in doubtful and self._is_worth(properties[key]):
+                        doubtful = (*doubtful, key)
                 names, found = plan.scanned, plan.values(properties)
                 for key in plan.insert_ids:
-                    insert_id = properties[key]
-                    # 128 random bits in hexadecimal are what SDKs make, and what any pass over digits suspects.
-                    if type(insert_id) is not str or _OPAQUE.fullmatch(insert_id) is None:
+                    if not _is_opaque(properties[key]):
                         names, found = (*names, key), (*found, properties[key])
+                ready.append((at, record, view, plan, doubtful, names))
             except Exception:  # noqa: S112 - it stays refused, as every record is until somebody has judged it.
                 continue
-            ready.append((at, record, view, plan, doubtful, names))
             values.append(found)
-            if len(ready) == _TOGETHER:
+            if len(values) == _TOGETHER:
                 self._decide(ready, values, context, decisions)
                 ready, values = [], []
         if ready:
@@ -166,14 +169,14 @@ class Gate:
         for index, each in enumerate(ready):
             at, record, view, plan, doubtful, names = each
             if suspected is None:
-                decisions[at] = self._decided(each, values[index], context, shared=len(ready) > 1)
+                decisions[at] = self._decided(each, values[index], context, more, shared=len(ready) > 1)
             elif index in suspected:
                 worth = [names[value] for value in suspected[index]]
-                decisions[at] = self._decided(each, None, context, worth)
+                decisions[at] = self._decided(each, None, context, more, worth)
             elif doubtful or plan.walked or view.special or more:
-                decisions[at] = self._decided(each, None, context)
+                decisions[at] = self._decided(each, None, context, more)
             else:
-                decisions[at] = Decision(Verdict.PASS, record.name, record.properties, ())
+                decisions[at] = Decision(_PASS, record.name, record.properties, ())
 
     def _suspects(self, ready: list[_Ready], values: list[Sequence[Any]]) -> Mapping[int, set[int]] | None:
         """Which values of which records the wide pass suspects; None when that cannot be told.
@@ -211,22 +214,23 @@ class Gate:
         ready: _Ready,
         values: Sequence[Any] | None,
         context: CheckContext,
+        more: bool,
         worth: Collection[str] = (),
         shared: bool = False,
     ) -> Decision:
-        """The decision on a record that needs a closer look, or whose place is to be looked up. ``values`` are those
+        """The decision on a record that needs a closer look, or of which there is ``more`` to say. ``values`` are those
         that the wide pass could not judge, because of another record perhaps when it was ``shared``; ``worth`` the
         keys of those that it suspects."""
         _, record, view, plan, doubtful, names = ready
         try:
             if values is not None and not (shared and self._is_clean(values)):
                 worth = [key for key, value in zip(names, values, strict=True) if self._is_worth(value)]
-            keys: Collection[str] = tuple(record.properties) if plan.suspicious else {*plan.touched, *doubtful, *worth}
+            keys: Collection[str] = record.properties if plan.suspicious else {*plan.touched, *doubtful, *worth}
             if not (keys or view.suspicious or view.unknown):
                 decision = Decision(Verdict.PASS, record.name, record.properties, ())
             else:
                 decision = self._walked(record, context, view, keys)
-            return self._heard(context, self._located(record, context, decision))
+            return self._heard(context, self._located(record, context, decision)) if more else decision
         except Refused as refused:
             return _dropped(refused.remark)
         except Exception:
@@ -241,7 +245,7 @@ class Gate:
             return self._terms.scanner.number(value) is not None
         return type(value) not in SCALARS and not self._is_clean(value)
 
-    def _walked(self, record: Record, context: CheckContext, view: _View, keys: Iterable[str]) -> Decision:
+    def _walked(self, record: Record, context: CheckContext, view: _View, keys: Collection[str]) -> Decision:
         walk = Walk(self._terms, context, record)
         name = walk.name(record.name) if view.suspicious else record.name
         properties = walk.members(record.properties, keys, view.shapes.root)
@@ -292,7 +296,8 @@ class Gate:
         filters = tuple(each for each in self._events.filters if event and each.applies_to(name))
         suspicious = self._terms.scanner.suspicion.name(name)
         special = bool(refused is not None or unknown or filters or suspicious)
-        view = _View(self._shapes_of(scope, mask), refused, unknown, filters, suspicious, special)
+        shapes = self._shapes_of(scope, mask)
+        view = _View(shapes, shapes.known, refused, unknown, filters, suspicious, special)
         # A name that may hold personal data is not kept in memory, nor is one of unusual length.
         if not suspicious and len(name) <= _MAX_CACHED_NAME:
             views = self._views[scope]
@@ -319,6 +324,19 @@ class Gate:
                 self._shapes.clear()
             shapes = self._shapes[root] = Shapes(self._terms.classifier, root)
         return shapes
+
+
+def _is_opaque(insert_id: Any) -> bool:
+    """Whether it is 128 bits in hexadecimal, which SDKs make at random and any pass over digits suspects."""
+    if type(insert_id) is not str:
+        return False
+    if len(insert_id) != _OPAQUE_LENGTH:
+        return _UUID.fullmatch(insert_id) is not None
+    try:
+        # Blanks between the digits are skipped, and then missing here.
+        return 2 * len(bytes.fromhex(insert_id)) == _OPAQUE_LENGTH
+    except ValueError:
+        return False
 
 
 def _refusing(view: _View, properties: Mapping[str, Any]) -> Remark | None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from policies.classify import Classifier, Part, Place
+from policies.vocabulary import Scope
 
 SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 """The types of JSON values that have no parts."""
@@ -26,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True):
     touched: tuple[str, ...]
     guards: tuple[tuple[str, frozenset[type]], ...]  # Clocks and identifiers, and the types that are left alone there.
     identifiers: tuple[str, ...]
+    exposed: tuple[str, ...]  # Those of them that no register replaces: all, save in events.
     insert_ids: tuple[str, ...]
     scanned: tuple[str, ...]
     suspicious: bool  # A name among the keys may hold personal data itself.
@@ -62,11 +64,14 @@ class Shapes:
                 part = self._learned(key)
                 if part is None:
                     # The walk goes through all of the record, so what the other names are is left to it.
-                    return Plan((), (), (), (), keys, True, True, _getter(keys))
+                    return Plan((), (), (), (), (), keys, True, True, _getter(keys))
             parts[part].append(key)
         guards = (*[(key, _NUMBERS) for key in clocks], *[(key, SCALARS) for key in identifiers])
         names = tuple(scanned)
-        plan = Plan(tuple(touched), guards, tuple(identifiers), tuple(insert_ids), names, False, bool(touched), _getter(names))
+        exposed = () if self.root.scope is Scope.EVENT else tuple(identifiers)
+        plan = Plan(
+            tuple(touched), guards, tuple(identifiers), exposed, tuple(insert_ids), names, False, bool(touched), _getter(names)
+        )
         self._remember(keys, plan)
         return plan
 

@@ -37,6 +37,11 @@ class Terms:
     consent: ConsentTerms
     queries: Queries
 
+    @property
+    def lenient(self) -> bool:
+        """Whether a property that no rule names passes, whatever the detectors see in it."""
+        return self.unknown_properties.otherwise is Fallback.ALLOW and not self.unknown_properties.found
+
 
 def fallback_of(unknown: Unknown, seen: Sensitivity | None) -> Fallback:
     """What becomes of something unknown in which the gravest finding was of sensitivity ``seen``.

@@ -211,6 +211,8 @@ def views(text: str) -> list[str]:
 def in_hexadecimal(text: str, start: int, end: int) -> bool:
     """Whether the span is part of something like a hash: ASCII letters or digits touch it, all of them hexadecimal.
     A word such as ``card`` or ``ext`` may touch it."""
+    if not (text[max(0, start - 1) : start].isalnum() or text[end : end + 1].isalnum()):
+        return False
     return _is_hexadecimal(text[max(0, start - 24) : start][::-1]) or _is_hexadecimal(text[end : end + 24])
 
 

@@ -6,7 +6,7 @@ in place. Every change leaves a remark, which is also how the walk knows that so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from policies.classify import MAX_NAME, Governing, Place, Role
@@ -14,6 +14,7 @@ from policies.context import CheckContext
 from policies.detect import CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.embedded import Parsed, Unreadable, governed_part, json_text, parsed_text, written_again
 from policies.model import Mask, Record, Remark, Truncate
+from policies.outcome import GONE, Dropped, Gone, Refused
 from policies.queries import TooManyPairs, rewritten
 from policies.shapes import SCALARS, unused
 from policies.terms import MAX_DEPTH, MAX_NAMES, Terms, fallback_of
@@ -24,34 +25,25 @@ _GRAVITY: Final = {sensitivity: rank for rank, sensitivity in enumerate(Sensitiv
 _RULES: Final = {detector: f"detector.{detector}" for detector in Detector}
 _DETECTORS: Final = len(Detector)
 _NUMBERS = (int, float)
+_PLAIN: Final = Role.PLAIN
+_REMOVING: Final = frozenset({ActionKind.DROP, ActionKind.DROP_EVENT})
 _TAKEN = frozenset(PLACEHOLDERS.values())
-
-
-class Gone:
-    """The mark of a value that has been removed."""
-
-
-GONE: Final = Gone()
-
-
-class Refused(Exception):
-    """The whole record is refused; carries the remark that says why. Never leaves this package."""
-
-    def __init__(self, remark: Remark) -> None:
-        """Take the remark."""
-        self.remark = remark
 
 
 class Walk:
     """One record under examination. Collects remarks and whether the record must be held."""
 
-    __slots__ = ("_craft", "_exposed", "_names", "_record", "_signals", "_spread", "_terms", "gravest", "quarantined", "remarks")
+    __slots__ = (
+        "_craft", "_exposed", "_lenient", "_names", "_record", "_signals", "_spread", "_terms", "gravest",
+        "quarantined", "remarks",
+    )  # fmt: skip
 
     def __init__(self, terms: Terms, context: CheckContext, record: Record) -> None:
         """Start with nothing remarked. Only events have identifiers that the register replaces."""
         self._terms = terms
         self._record = record
         self._signals = context.signals
+        self._lenient = terms.lenient
         self._craft = Transformer(context, record, terms.region)
         self._exposed = context.identifiers == "exposed" or record.scope is not Scope.EVENT
         self._names = 0  # Suspicious ones, of which a record may have ``MAX_NAMES``.
@@ -71,18 +63,17 @@ class Walk:
         """Pseudonyms of older keys beside those of the current one."""
         return tuple(self._craft.bridges)
 
-    def members(self, properties: Mapping[str, Any], keys: Iterable[str], root: Place) -> dict[str, Any]:
+    def members(self, properties: Mapping[str, Any], keys: Collection[str], root: Place) -> dict[str, Any]:
         """A copy of the top-level properties in which those named by ``keys`` have been examined.
 
         Raises Refused when the record as a whole must not pass.
         """
-        wanted, places = set(keys), {}
-        for key in properties:
-            if key in wanted:
-                place = self._terms.classifier.place(root, key) if isinstance(key, str) else None
-                if place is None or place.suspicious:
-                    return self._renamed(properties, wanted, root)
-                places[key] = place
+        places: dict[str, Place] = {}
+        for key in [key for key in properties if key in keys] if len(keys) > 1 else keys:
+            place = self._terms.classifier.place(root, key) if isinstance(key, str) else None
+            if place is None or place.suspicious:
+                return self._renamed(properties, keys, root)
+            places[key] = place
         # No name changes, so every value that remains stays where it stood.
         kept = dict(properties)
         for key, place in places.items():
@@ -138,9 +129,9 @@ class Walk:
 
     def _special(self, place: Place, value: Any, path: str, depth: int) -> Any:
         """Top-level properties that the wire format gives a meaning; the rules do not apply to them."""
+        if place.role is _PLAIN:
+            return self._value(place, value, path, depth)
         match place.role:
-            case Role.PLAIN:
-                return self._value(place, value, path, depth)
             case Role.CLOCK if type(value) in _NUMBERS:
                 return value
             case Role.IDENTIFIER if not self._exposed and type(value) in SCALARS:
@@ -181,12 +172,16 @@ class Walk:
         """What is left of a value: first its rule, then its parts or its text."""
         entry = place.governing
         if entry is not None:
-            if entry.rule.action.kind in (ActionKind.DROP, ActionKind.DROP_EVENT) or self._withheld(entry) is not None:
+            if entry.rule.action.kind in _REMOVING or (entry.rule.purposes and self._withheld(entry) is not None):
                 return self._removed(entry, path)
             known = True
-        if type(value) in SCALARS:
-            return self._scalar(place, value, path, depth, known)
-        return self._container(place, value, path, depth, known)
+        if type(value) not in SCALARS:
+            return self._container(place, value, path, depth, known)
+        if entry is None:
+            # Where all that is unknown may pass, nobody asks what was seen in it.
+            known = known or self._lenient
+            return self._scanned(place, value, path, depth) if known else self._unnamed(place, value, path, depth)
+        return self._scalar(entry, place, value, path, depth)
 
     def _container(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
         if not isinstance(value, Mapping | list | tuple):
@@ -220,20 +215,17 @@ class Walk:
             return kept
         return GONE if before else self._unknown(kept, path, None)
 
-    def _scalar(self, place: Place, value: Any, path: str, depth: int, known: bool) -> Any:
-        entry = place.governing
-        if entry is not None:
-            action = entry.rule.action
-            if isinstance(action, CHANGING):
-                value = self._changed(entry, action, value, path)
-            if action.kind in FINAL or not entry.rule.scan:
-                return value
-            if isinstance(action, Mask | Truncate):
-                # A placeholder may be longer than what it stands for, so the action has the last word.
-                found = self._scanned(place, value, path, depth)
-                return found if found is GONE else self._craft.changed(action, entry.rule.category, found)
-            return self._scanned(place, value, path, depth)
-        return self._scanned(place, value, path, depth) if known else self._unnamed(place, value, path, depth)
+    def _scalar(self, entry: Governing, place: Place, value: Any, path: str, depth: int) -> Any:
+        action = entry.rule.action
+        if isinstance(action, CHANGING):
+            value = self._changed(entry, action, value, path)
+        if action.kind in FINAL or not entry.rule.scan:
+            return value
+        found = self._scanned(place, value, path, depth)
+        if isinstance(action, Mask | Truncate) and found is not GONE:
+            # A placeholder may be longer than what it stands for, so the action has the last word.
+            return self._craft.changed(action, entry.rule.category, found)
+        return found
 
     def _unnamed(self, place: Place, value: Any, path: str, depth: int) -> Any:
         """A scalar that no rule names: what the detectors see in it decides how much it is trusted."""
@@ -340,14 +332,14 @@ class Walk:
             return value
         try:
             return self._replacement(finding, path)
-        except _Dropped:
+        except Dropped:
             return GONE
 
     def _scrubbed(self, text: str, path: str, name: str) -> str | Gone:
         """The text without personal data, or GONE where a detector's action is to drop what holds it."""
         try:
             return self._terms.scanner.scrub(text, lambda finding: self._replacement(finding, path), name)
-        except _Dropped:
+        except Dropped:
             return GONE
 
     def _replacement(self, finding: Finding, path: str) -> str:
@@ -360,7 +352,7 @@ class Walk:
         if not self.remarks or remark not in self.remarks[-_DETECTORS:]:
             self.remarks.append(remark)
         if action is ActionKind.DROP:
-            raise _Dropped
+            raise Dropped
         if action is ActionKind.HASH:
             category = CATEGORIES[finding.detector]
             return self._craft.pseudonym(category, finding.canonical, category)
@@ -394,7 +386,3 @@ class Walk:
 
     def _remark(self, rule: str, path: str, action: ActionKind, reason: Reason) -> None:
         self.remarks.append(Remark(rule, path, action, reason))
-
-
-class _Dropped(Exception):
-    """A detector whose action is to drop found something in the text at hand."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from policies.detect import Suspicion, Tracer
+from policies.detect import Suspicion
+from policies.patternset import Finder
 from policies.queries import Queries
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -30,15 +31,14 @@ def suspects(suspicion: Suspicion, queries: Queries, rows: Sequence[Sequence[Any
     A value that is not named is clean by itself; one that is may be, too. None when the places cannot be told,
     so that every value must be judged. Raises what ``msgspec`` raises for a value that it cannot write.
     """
-    encoded = _ENCODER.encode(rows)
-    traces = suspicion.traces(encoded)
-    if traces is None or (traces and len(encoded) > _MAX_TRACED):
-        return None
-    asking = queries.any(encoded)
-    if not traces:
-        return _asking(queries, rows, {}) if asking else _NOWHERE
     # No newline stands inside a JSON text, so each row is the line of the same number.
     lines = _ENCODER.encode_lines(rows)
+    traces = suspicion.traces(lines)
+    if traces is None or (traces and len(lines) > _MAX_TRACED):
+        return None
+    asking = queries.any(lines)
+    if not traces:
+        return _asking(queries, rows, {}) if asking else _NOWHERE
     found = _traced(suspicion.tracer(traces), lines, rows)
     return _asking(queries, rows, found) if asking else found
 
@@ -52,29 +52,27 @@ def _asking(queries: Queries, rows: Sequence[Sequence[Any]], found: dict[int, se
     return found
 
 
-def _traced(tracer: Tracer, lines: bytes, rows: Sequence[Sequence[Any]]) -> dict[int, set[int]]:
+def _traced(tracer: Finder, lines: bytes, rows: Sequence[Sequence[Any]]) -> dict[int, set[int]]:
     """Every value that a match touches. The search goes on with the value after it: in one value a single match is as
     good as many, and no match that begins in one hides another in the next."""
     found: dict[int, set[int]] = {}
-    # The row and the value to look at next; ``begin`` is where that value stands in ``lines``.
-    row = at = 0
-    begin = 1
-    while (match := tracer(lines, begin - 1)) is not None:
-        start, end = match.span()
-        passed = lines.count(b"\n", begin - 1, start)
-        if passed:
-            row, at = row + passed, 0
-            begin = lines.rfind(b"\n", begin - 1, start) + 2
-        while begin <= end:
-            if row == len(rows):
-                return found
-            if at == len(rows[row]):
-                # ``begin`` is behind the bracket that closes this row, or before the one of an empty row.
-                begin += 2 if at else 3
-                row, at = row + 1, 0
-                continue
-            size = len(_ENCODER.encode(rows[row][at]))
-            if begin + size > start:
-                found.setdefault(row, set()).add(at)
-            begin, at = begin + size + 1, at + 1
+    row = line = position = 0  # ``line`` is where the line of this row begins.
+    while (span := tracer(lines, position)) is not None:
+        start, end = span
+        if passed := lines.count(b"\n", line, start):
+            row, line = row + passed, lines.rfind(b"\n", line, start) + 1
+        while line < end and row < len(rows):
+            # The values of the row again, now each with a newline behind it where the row has a comma or its bracket: what
+            # stands before a place of the row is counted.
+            apart, count = _ENCODER.encode_lines(rows[row]), len(rows[row])
+            last = end - line - 1
+            first = apart.count(b"\n", 0, max(start - line, 0))
+            behind = min(apart.count(b"\n", 0, last) + 1, count)
+            if first < behind:
+                found.setdefault(row, set()).update(range(first, behind))
+            if behind < count:
+                position = line + 1 + apart.find(b"\n", last)
+                break
+            row, line = row + 1, line + len(apart) + (2 if count else 3)
+            position = line
     return found

@@ -8,6 +8,12 @@ from enum import StrEnum
 class Permission(StrEnum):
     """What a route may ask for."""
 
+    PROJECT_READ = "project:read"
+    PROJECT_WRITE = "project:write"
+    ACCOUNTS_READ = "accounts:read"
+    ACCOUNTS_WRITE = "accounts:write"
+    # No route asks for it: nobody grants, or takes over, what he does not hold himself, so that only an owner makes owners.
+    ACCOUNTS_OWN = "accounts:own"
     EVENTS_IMPORT = "events:import"
     EVENTS_READ = "events:read"
     COHORTS_WRITE = "cohorts:write"
@@ -46,14 +52,19 @@ class Role(StrEnum):
     OFFICER = "officer"
     AUDITOR = "auditor"
     ADMIN = "admin"
+    # With admin, the roles that Mixpanel's clients know (wire section 21).
+    OWNER = "owner"
+    ANALYST = "analyst"
+    CONSUMER = "consumer"
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.INGEST: frozenset({Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
+    Role.INGEST: frozenset({Permission.PROJECT_READ, Permission.EVENTS_IMPORT, Permission.POLICY_CHECK}),
     # What a project secret has always been able to do: bulk in, bulk out.
-    Role.PIPELINE: frozenset({Permission.EVENTS_IMPORT, Permission.EVENTS_READ}),
+    Role.PIPELINE: frozenset({Permission.PROJECT_READ, Permission.EVENTS_IMPORT, Permission.EVENTS_READ}),
     Role.OFFICER: frozenset(
         {
+            Permission.PROJECT_READ,
             Permission.SUBJECTS_READ,
             Permission.SUBJECTS_WRITE,
             Permission.ARCHIVES_DOWNLOAD,
@@ -73,6 +84,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     ),
     Role.AUDITOR: frozenset(
         {
+            Permission.PROJECT_READ,
+            Permission.ACCOUNTS_READ,
             Permission.AUDIT_READ,
             Permission.POLICY_READ,
             Permission.SUBJECTS_READ,
@@ -80,5 +93,9 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.LEXICON_READ,
         }
     ),
-    Role.ADMIN: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - {Permission.ACCOUNTS_OWN},
+    Role.OWNER: frozenset(Permission),
+    Role.ANALYST: frozenset({Permission.PROJECT_READ, Permission.EVENTS_READ, Permission.COHORTS_WRITE, Permission.LEXICON_READ}),
+    # Whatever shows people here can be exported, which a consumer may not.
+    Role.CONSUMER: frozenset({Permission.PROJECT_READ, Permission.LEXICON_READ}),
 }

@@ -20,6 +20,8 @@ project = sa.Table(
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     # How ids become people. Rows of before the choice existed are simplified, which is what they were.
     column("identity", sa.Text, nullable=False, server_default="simplified", holds=Holds.NOT_PERSONAL),
+    # An IANA name: whose days a range of dates means.
+    column("time_zone", sa.Text, nullable=False, server_default="UTC", holds=Holds.NOT_PERSONAL),
 )
 
 principal = sa.Table(
@@ -34,4 +36,25 @@ principal = sa.Table(
     column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
     column("expires_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
     column("revoked_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    # Of service accounts: the id that clients know, which has to be a number, and which principal made it.
+    column("number", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    column("created_by", sa.Text, holds=Holds.NOT_PERSONAL),
+    # After a rotation the secret before is good until then.
+    column("previous_digest", sa.LargeBinary, holds=Holds.NOT_PERSONAL),
+    column("previous_until_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    # To ten minutes or so: not every request is a write.
+    column("last_used_ms", sa.BigInteger, holds=Holds.NOT_PERSONAL),
+    sa.Index(None, "number", unique=True),
+    sa.Index(None, "previous_digest", unique=True),
+)
+
+# A service account acts in the projects that it is a member of, as whatever it is there; other principals act in their own.
+membership = sa.Table(
+    "membership",
+    metadata,
+    column("principal_id", sa.Text, sa.ForeignKey("principal.id"), primary_key=True, holds=Holds.NOT_PERSONAL),
+    column("project_id", sa.BigInteger, sa.ForeignKey("project.id"), primary_key=True, holds=Holds.NOT_PERSONAL),
+    column("role", sa.Text, nullable=False, holds=Holds.NOT_PERSONAL),
+    column("created_ms", sa.BigInteger, nullable=False, holds=Holds.NOT_PERSONAL),
+    sa.Index(None, "project_id"),
 )

@@ -20,9 +20,12 @@ class AuditAction(StrEnum):
 
     PROJECT_CREATED = "project.created"
     IDENTITY_CHANGED = "identity.changed"
+    TIME_ZONE_CHANGED = "time_zone.changed"
     SUBJECTS_PREVIEWED = "subjects.previewed"
     PRINCIPAL_CREATED = "principal.created"
     PRINCIPAL_REVOKED = "principal.revoked"
+    PRINCIPAL_ROTATED = "principal.rotated"
+    MEMBERSHIP_CHANGED = "membership.changed"
     POLICY_ADDED = "policy.added"
     POLICY_ACTIVATED = "policy.activated"
     POLICY_ROLLED_BACK = "policy.rolled_back"

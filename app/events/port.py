@@ -12,14 +12,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from app.access.sight import Sight
 from app.where.tree import Expr
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+# Structs, because reads and batches make them by the million: a frozen dataclass takes five times as long to make.
+class EventRow(msgspec.Struct, frozen=True, gc=False):
     """One event that has passed the gate. `time_ms` is Unix time in milliseconds; `properties` is JSON text.
 
     `uid` is the subject's, or 0 for an event that belongs to nobody.
@@ -28,14 +29,16 @@ class EventRow:
     time_ms: int
     dedup: int
     uid: int
-    name: str = field(repr=False)
-    properties: str = field(repr=False)
+    name: str
+    properties: str
     policy_version: int
     received_ms: int
 
+    def __repr__(self) -> str:
+        return f"EventRow(time_ms={self.time_ms}, dedup={self.dedup}, uid={self.uid}, policy_version={self.policy_version})"
 
-@dataclass(frozen=True, slots=True)
-class ProfileRow:
+
+class ProfileRow(msgspec.Struct, frozen=True, gc=False):
     """One profile. `seq` rises with creation; `properties` is JSON text; `last_seen_ms` is None until an update counts.
 
     `changed_ms` is when it was last put, by the clock of this server. `group_key` names the kind of group that the profile
@@ -44,11 +47,14 @@ class ProfileRow:
 
     seq: int
     uid: int
-    properties: str = field(repr=False)
+    properties: str
     last_seen_ms: int | None
     policy_version: int
     changed_ms: int = 0
     group_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"ProfileRow(seq={self.seq}, uid={self.uid}, policy_version={self.policy_version}, changed_ms={self.changed_ms})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -50,9 +50,10 @@ class SqlEventStore:
         wanted = wanted.order_by(*(each.desc() if query.newest_first else each for each in key)).limit(query.limit)
         withheld = sight.withheld(About.EVENT)
         with tx.execute(wanted, execution_options={"yield_per": _FETCH}) as rows:
-            for row in rows:
-                found = EventRow(*row)
-                yield replace(found, properties=sight.shown(found.properties, About.EVENT)) if withheld else found
+            for part in rows.partitions():
+                for row in part:
+                    found = EventRow(*row)
+                    yield replace(found, properties=sight.shown(found.properties, About.EVENT)) if withheld else found
 
     def count(self, tx: Connection, sight: Sight, query: EventQuery) -> int:
         """One range of the clustered key."""

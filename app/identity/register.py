@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.database import Holds
 from app.identity.forms import form_of
 from app.identity.tables import register
 from app.keys.sealing import seal, unseal
@@ -38,8 +40,8 @@ ACCEPTED = (SubjectState.ACTIVE, SubjectState.OPTED_IN)
 _NONE: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+# Structs, because every batch and every read makes them by the thousand.
+class Row(msgspec.Struct, frozen=True):
     """One id of the register. `uid` and `person` are None once the row is a tombstone.
 
     `refused` are the purposes that the person refused one by one. `read_as` is the uid under whose id events of this one are
@@ -64,24 +66,23 @@ class Row:
         return self.state in _HIDDEN
 
 
-@dataclass(frozen=True, slots=True)
-class Revealed:
+class Revealed(msgspec.Struct, frozen=True):
     """An id put back for a reader who may see it. `canonical` is the id of the person, which may be another."""
 
-    identifier: str = field(repr=False)
-    canonical: str = field(repr=False)
+    identifier: str
+    canonical: str
     person: int
     hidden: bool
     state: SubjectState = SubjectState.ACTIVE
     refused: frozenset[str] = _NONE
 
+    def __repr__(self) -> str:
+        return f"Revealed(person={self.person}, hidden={self.hidden}, state={self.state.value!r})"
+
 
 def resolve(tx: Connection, keys: ProjectKeys, identifiers: Iterable[str]) -> dict[str, Row]:
     """The rows of those ids that the register knows. One indexed look-up for them all, and none for no ids."""
-    # More than one spelling of an id may have one key: the two forms of an accent do.
-    by_lookup: dict[bytes, list[str]] = {}
-    for each in identifiers:
-        by_lookup.setdefault(keys.lookup_of(each), []).append(each)
+    by_lookup = _by(keys.lookup_of, identifiers)
     found: dict[str, Row] = {}
     for lookup, row in _rows(tx, keys.project_id, "lookup", by_lookup):
         for each in by_lookup[bytes(lookup)]:
@@ -95,12 +96,22 @@ def standing_of_forms(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
     Only those for whom something does. The row has no uid: nobody is enrolled here. Consent is not taken over, because
     consent is given and not inferred.
     """
-    by_form: dict[bytes, list[str]] = {}
+    by_form = _by(lambda each: keys.form_of(form_of(each)), identifiers)
+    return _held_by_forms(_rows(tx, keys.project_id, "form", by_form), by_form)
+
+
+def _by(digest: Callable[[str], bytes], identifiers: Iterable[str]) -> dict[bytes, list[str]]:
+    # More than one spelling of an id may have one digest: the two forms of an accent do.
+    found: dict[bytes, list[str]] = {}
     for each in identifiers:
-        by_form.setdefault(keys.form_of(form_of(each)), []).append(each)
+        found.setdefault(digest(each), []).append(each)
+    return found
+
+
+def _held_by_forms(alike: Iterable[tuple[bytes, Row]], by_form: Mapping[bytes, list[str]]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     held: dict[bytes, list[Row]] = {}
-    for form, row in _rows(tx, keys.project_id, "form", by_form):
+    for form, row in alike:
         held.setdefault(bytes(form), []).append(row)
     for form, rows in held.items():
         state, refused = gravest(row.state for row in rows), _NONE.union(*(row.refused for row in rows))
@@ -108,6 +119,22 @@ def standing_of_forms(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
         if refused or state is not SubjectState.ACTIVE:
             found.update(dict.fromkeys(by_form[form], Row(None, None, state, refused=refused)))
     return found
+
+
+def acquainted(tx: Connection, keys: ProjectKeys, identifiers: Collection[str]) -> tuple[dict[str, Row], dict[str, Row]]:
+    """`resolve`, and `standing_of_forms` of those ids that it leaves out; few ids cost one statement and not two."""
+    if len(identifiers) > _FEW:
+        known = resolve(tx, keys, identifiers)
+        return known, standing_of_forms(tx, keys, set(identifiers) - known.keys())
+    by_lookup, by_form = _by(keys.lookup_of, identifiers), _by(lambda each: keys.form_of(form_of(each)), identifiers)
+    if not by_lookup:
+        return {}, {}
+    asked = {"of_project": keys.project_id, "lookups": list(by_lookup), "forms": list(by_form)}
+    found = [(of, bytes(key), row_of(*values)) for of, key, *values in tx.execute(_BOTH, asked)]
+    known = {each: row for of, key, row in found if of == "lookup" for each in by_lookup[key]}
+    alike = ((key, row) for of, key, row in found if of == "form")
+    held = _held_by_forms(alike, by_form)
+    return known, {each: row for each, row in held.items() if each not in known}
 
 
 def rows_of_lookups(tx: Connection, project_id: int, lookups: Collection[bytes]) -> dict[bytes, Row]:
@@ -122,7 +149,7 @@ def rows_of(tx: Connection, project_id: int, uids: Collection[int]) -> dict[int,
 
 def _rows(tx: Connection, project_id: int, by: str, wanted: Collection[Any]) -> Iterable[tuple[Any, Row]]:
     for chunk in chunks(list(wanted)):
-        for key, *values in tx.execute(_BY[by], {"of_project": project_id, "wanted": chunk}):
+        for key, *values in tx.execute(_BY[by], {"of_project": project_id, "wanted": chunk}).all():
             yield key, row_of(*values)
 
 
@@ -142,15 +169,27 @@ _BY = {
     )
     for name in ("lookup", "form", "uid")
 }
+_SEALED = sa.select(register.c.uid, register.c.sealed_id, register.c.wrapped_key).where(
+    register.c.project_id == sa.bindparam("of_project"),
+    register.c.uid.in_(sa.bindparam("wanted", expanding=True)),
+)
+# The same by two of them at once, each row with the name of the one that it was found by.
+_BOTH = sa.union_all(
+    *(
+        sa.select(sa.literal_column(f"'{name}'"), register.c[name], *ROW_COLUMNS).where(
+            register.c.project_id == sa.bindparam("of_project"),
+            register.c[name].in_(sa.bindparam(f"{name}s", expanding=True)),
+        )
+        for name in ("lookup", "form")
+    )
+)
+_ENROLLED_AT_ONCE = 250
+# Beyond this a form for every id costs more than the second statement.
+_FEW = 50
 
 
 def enrol(
-    tx: Connection,
-    keys: ProjectKeys,
-    identifiers: Iterable[str],
-    now_ms: int,
-    *,
-    inherited: Mapping[str, Row] | None = None,
+    tx: Connection, keys: ProjectKeys, identifiers: Iterable[str], now_ms: int, *, inherited: Mapping[str, Row] | None = None
 ) -> dict[str, Row]:
     """Rows for ids that the register did not know. Where another transaction was first, its row is the answer.
 
@@ -159,9 +198,16 @@ def enrol(
     """
     # Sorted by key, so that two batches that enrol the same ids wait for each other in one order and never deadlock.
     wanted = sorted((keys.lookup_of(each), each) for each in set(identifiers))
-    if not wanted:
-        return {}
-    like = inherited or {}
+    found: dict[str, Row] = {}
+    # Some at a time: the driver's parameters of a row are twenty times what the row is.
+    for start in range(0, len(wanted), _ENROLLED_AT_ONCE):
+        found |= _enrolled(tx, keys, wanted[start : start + _ENROLLED_AT_ONCE], now_ms, inherited or {})
+    return found
+
+
+def _enrolled(
+    tx: Connection, keys: ProjectKeys, wanted: Sequence[tuple[bytes, str]], now_ms: int, like: Mapping[str, Row]
+) -> dict[str, Row]:
     rows = [_new_row(keys, lookup, each, now_ms, like.get(each, _NOTHING_HELD)) for lookup, each in wanted]
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     done = tx.execute(insert(register).on_conflict_do_nothing(), rows)
@@ -200,6 +246,17 @@ def written_purposes(purposes: Collection[str]) -> str | None:
 def read_purposes(purposes: str | None) -> frozenset[str]:
     """The same back."""
     return frozenset(purposes.split("\n")) if purposes else _NONE
+
+
+def hold(tx: Connection, project_id: int, uids: Collection[int]) -> None:
+    """Keep other transactions from changing these rows until this one ends: who writes about somebody takes a turn.
+
+    In the order of the key, as links lock them (`app.identity.linking`). On SQLite there is one writer.
+    """
+    if tx.dialect.name != "postgresql" or not uids:
+        return
+    wanted = sa.select(register.c.uid).where(register.c.project_id == project_id, register.c.uid.in_(list(uids)))
+    tx.execute(wanted.order_by(register.c.lookup).with_for_update(key_share=True)).all()
 
 
 def linked(tx: Connection, project_id: int, people: Collection[int]) -> list[int]:
@@ -255,23 +312,9 @@ def restore_state(tx: Connection, project_id: int, request_id: str) -> int:
     return tx.execute(sa.update(register).where(of_request, register.c.uid.is_not(None)).values(values)).rowcount
 
 
-def uids_of_request(tx: Connection, project_id: int, request_id: str, limit: int) -> list[int]:
-    """Some uids that a request is erasing, in uid order; empty once all are tombstones."""
-    rows = sa.select(register.c.uid).where(
-        register.c.project_id == project_id, register.c.request_id == request_id, register.c.uid.is_not(None)
-    )
-    return list(tx.execute(rows.order_by(register.c.uid).limit(limit)).scalars())
-
-
-_FORGOTTEN = (
-    *("uid", "person", "prior_state", "restricted_from", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes"),
-    *("read_as", "led"),
-)
-
-
 def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:
     """Turn rows into tombstones: the digest stays, the person's key, id, uid and audit reference are destroyed."""
-    emptied = dict.fromkeys(_FORGOTTEN)
+    emptied = dict.fromkeys(each.name for each in register.columns if each.info["holds"] is Holds.SUBJECT)
     rows = sa.and_(register.c.project_id == project_id, register.c.uid.in_(list(uids)))
     return tx.execute(sa.update(register).where(rows).values(state=SubjectState.ERASED.value, **emptied)).rowcount
 
@@ -291,22 +334,31 @@ def forget_tombstones(tx: Connection, keys: ProjectKeys, identifiers: Iterable[s
     return tx.execute(sa.delete(register).where(rows)).rowcount
 
 
-def reveal(tx: Connection, keys: ProjectKeys, uids: Collection[int]) -> Mapping[int, Revealed]:
-    """The ids behind these uids. A uid without a row is left out: the caller must treat it as hidden."""
-    rows = _rows_by_uid(tx, keys.project_id, uids)
-    missing = {row.read_as or row.person for row in rows.values()} - rows.keys()
-    people = rows | _rows_by_uid(tx, keys.project_id, missing)
-    names = {uid: _open(keys, row) for uid, row in people.items()}
+def reveal(
+    tx: Connection, keys: ProjectKeys, uids: Collection[int], opened: MutableMapping[int, str] | None = None
+) -> Mapping[int, Revealed]:
+    """The ids behind these uids. A uid without a row is left out: the caller must treat it as hidden.
+
+    Whoever reads on and on may keep what was `opened`: whose id a uid is never changes. Whether it may be shown does, and
+    is asked for every time.
+    """
+    rows = rows_of(tx, keys.project_id, uids)
+    heads = {uid: row.read_as or row.person for uid, row in rows.items()}
+    # A head that is gone has no name, whatever was opened before.
+    others = rows_of(tx, keys.project_id, {head for head in heads.values() if head is not None} - rows.keys())
+    names = {} if opened is None else opened
+    _open(tx, keys, (rows.keys() | others.keys()) - names.keys(), names)
     return {
         uid: Revealed(
-            identifier=names[uid],
-            canonical=names.get(row.read_as or row.person, names[uid]),
-            person=row.person,
-            hidden=SubjectState(row.state) in _HIDDEN,
-            state=SubjectState(row.state),
-            refused=read_purposes(row.refused_purposes),
+            identifier=name,
+            canonical=names.get(head, name) if head in rows or head in others else name,
+            person=row.person or uid,
+            hidden=row.hidden,
+            state=row.state,
+            refused=row.refused,
         )
-        for uid, row in rows.items()
+        for (uid, row), head in zip(rows.items(), heads.values(), strict=True)
+        if (name := names.get(uid)) is not None
     }
 
 
@@ -333,18 +385,11 @@ def subject_key_rows(tx: Connection, project_id: int, uids: Collection[int]) -> 
     return found
 
 
-def _rows_by_uid(tx: Connection, project_id: int, uids: Iterable[int]) -> dict[int, Any]:
-    columns = [register.c[name] for name in ("uid", "person", "state", "sealed_id", "wrapped_key", "refused_purposes", "read_as")]
-    found: dict[int, Any] = {}
+def _open(tx: Connection, keys: ProjectKeys, uids: Collection[int], names: MutableMapping[int, str]) -> None:
+    """Add the ids behind these uids; one whose row is a tombstone by now is left out."""
     for chunk in chunks(list(uids)):
-        rows = sa.select(*columns).where(register.c.project_id == project_id, register.c.uid.in_(chunk))
-        found.update((row.uid, row) for row in tx.execute(rows))
-    return found
-
-
-def _open(keys: ProjectKeys, row: Any) -> str:
-    key = keys.subject_key(row.uid, row.wrapped_key)
-    return unseal(key, row.sealed_id, f"id|{row.uid}").decode()
+        for uid, sealed, wrapped in tx.execute(_SEALED, {"of_project": keys.project_id, "wanted": chunk}):
+            names[uid] = unseal(keys.subject_key(uid, wrapped), sealed, f"id|{uid}").decode()
 
 
 def chunks(items: Sequence[_T]) -> Iterable[list[_T]]:

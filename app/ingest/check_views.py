@@ -12,7 +12,7 @@ from flask_smorest import Blueprint
 
 from app.access.roles import Permission
 from app.errors import InvalidInput
-from app.http import api_blueprint, caller, json_response, needs, services
+from app.http import api_blueprint, caller, json_response, needs, reading, services
 from app.ingest.append import utc_day
 from app.ingest.circumstances import Circumstances
 from app.ingest.schemas import CHECK_DOC, RefusalsQuery, RefusalsSchema
@@ -41,14 +41,14 @@ def blueprint() -> Blueprint:
     return routes
 
 
-@needs(Permission.POLICY_CHECK)
+@needs(Permission.POLICY_CHECK, reads_on=True)
 def check() -> Response:
     """Judge up to 2,000 events by the active policy, in order. Nothing is kept but a count."""
-    asked = _read(request.get_data(cache=False))
+    asked = _read(request.get_data())
     now = services().clock()
     records = [Record(Scope.EVENT, each.event, each.properties, time_ms=_time_of(each, now)) for each in asked.events]
     circumstances = Circumstances(signals=_signals(asked.signals))
-    with services().database.read() as tx:
+    with reading() as tx:
         name, version, decisions = services().ingest.check(tx, caller().project, records, circumstances)
     for verdict, n in Counter(decision.verdict for decision in decisions).items():
         services().metrics.checks.labels(verdict.value).inc(n)

@@ -101,8 +101,9 @@ class Judging:
         ids = [event_ids(event.properties, self._mode, event.name) for event in events]
         named = [each.judged() for each in ids]
         known, unseen = self.known, {one for each in named for one in each} - self.known.keys() - self.inherited.keys()
-        known |= register.resolve(self._tx, self._keys, unseen)
-        self.inherited |= register.standing_of_forms(self._tx, self._keys, unseen - known.keys())
+        met, inherited = register.acquainted(self._tx, self._keys, unseen)
+        known |= met
+        self.inherited |= inherited
         held = {**self.inherited, **known} if self.inherited else known
         records = [
             Record(Scope.EVENT, event.name, properties, state, event.time_ms, refused)
@@ -156,8 +157,8 @@ def with_states(tx: Connection, keys: ProjectKeys, records: Sequence[Record], mo
     ids = [event_ids(record.properties, mode, record.name) for record in records]
     named = [each.judged() for each in ids]
     everybody = {one for each in named for one in each}
-    known = register.resolve(tx, keys, everybody)
-    known |= register.standing_of_forms(tx, keys, everybody - known.keys())
+    met, inherited = register.acquainted(tx, keys, everybody)
+    known = met | inherited
     if not known:
         return list(records)
     found = [_standing(of, every, known) for of, every in zip(ids, named, strict=True)]

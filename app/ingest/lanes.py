@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from app.errors import TooBusy
 
 WAITING_ROOM = 32
-"""How many bulk imports may wait at once. The web server runs as many threads beyond those that work."""
+"""How many bulk imports may wait at once. The web server runs as many threads beyond those that work, and the database
+gives each of them a connection (`app.bootstrap`): a thread that waits in line may as well be one that reads."""
 
 PATIENCE_S = 60.0
 """How long one waits at most: half of the shortest timeout that a bulk client is known to have."""

@@ -130,6 +130,8 @@ def update_profiles(
         if each.steps != _NOTHING:
             by_target[uid].append(each)
     uids = sorted(by_target)
+    # A profile that does not exist yet has no row to lock: its person has.
+    register.hold(tx, project_id, uids)
     store.lock_profiles(tx, project_id, uids)
     for start in range(0, len(uids), PROFILES_AT_ONCE):
         some = {uid: by_target.pop(uid) for uid in uids[start : start + PROFILES_AT_ONCE]}
@@ -168,8 +170,9 @@ class _Judging:
     def judge(self, updates: Sequence[tuple[int, Update]]) -> None:
         """The next part of the batch, in its order."""
         names = {_identifier(update) for _, update in updates} - self.known.keys() - self.inherited.keys()
-        self.known |= register.resolve(self._tx, self._keys, names)
-        self.inherited |= register.standing_of_forms(self._tx, self._keys, names - self.known.keys())
+        known, inherited = register.acquainted(self._tx, self._keys, names)
+        self.known |= known
+        self.inherited |= inherited
         for (index, update), checked in zip(updates, self._check([update for _, update in updates]), strict=True):
             decisions = [decision for _, decision in checked if decision is not None]
             self.evidence.note(decisions, repeat(self.known.get(_identifier(update)), len(decisions)))

@@ -24,6 +24,7 @@ from app.identity.derive import VERBS as HEEDED
 from app.ingest import append, judging, profiles
 from app.ingest.answers import FailedRecord
 from app.ingest.circumstances import UNREMARKABLE, Circumstances
+from app.ingest.in_force import Forces
 from app.ingest.lanes import Lane
 from app.ingest.limits import Limits
 from app.ingest.outcome import Event, Ignored, Rejected, Update
@@ -33,7 +34,7 @@ from app.ingest.tally import Tally
 from app.ingest.updates import validate_update
 from app.ingest.validate import VERBS, validate_event
 from app.ingest.wire import Batch
-from app.keys.service import Keyring, ProjectKeys, Purpose
+from app.keys.service import Keyring, ProjectKeys
 from app.lexicon.service import Lexicon
 from app.lexicon.sightings import Seen
 from app.observe.counting import Counting
@@ -64,9 +65,8 @@ class Ingest:
         lane: Lane | None = None,
     ) -> None:
         self._database = database
-        self._keyring = keyring
+        self._forces = Forces(rulebook, keyring, lexicon, audit, clock)
         self._stores = stores
-        self._rulebook = rulebook
         self._lexicon = lexicon
         self._quarantine = quarantine
         self._counting = counting
@@ -127,25 +127,25 @@ class Ingest:
         circumstances: Circumstances,
     ) -> Seen:
         fence.enter_shared(tx, project.id)
-        policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
+        force = self._forces.completed(tx, project.id)
         part = append.append_events(
             tx,
             project.id,
-            keys,
-            policy,
-            self._lexicon.entrance(tx, project.id),
+            force.keys,
+            force.policy,
+            force.entrance,
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
             ([event for _, event in part if _heeds(project, event, tally)] for part in events.parts()),
             self._clock(),
-            self._context(keys, circumstances),
+            self._context(force.keys, circumstances),
             project.identity,
         )
         part.refused += tally.refused  # Set aside before the gate (`$ignore`, too old): counted with the first project.
         tally.refused = Counter()
         append.count_refusals(tx, project.id, part.refused, self._clock())
-        self._stage(tx, AuditAction.INGEST_ACCEPTED, project.id, actor, policy.version, part)
+        self._stage(tx, AuditAction.INGEST_ACCEPTED, project.id, actor, force.policy.version, part)
         if part.opted_in:
             entry = Entry(AuditAction.OPT_IN_RECEIVED, project.id, actor, self._clock(), counts={"people": part.opted_in})
             self._audit.stage(tx, entry)
@@ -198,23 +198,23 @@ class Ingest:
         circumstances: Circumstances,
     ) -> Seen:
         fence.enter_shared(tx, project.id)
-        policy, keys = self._rulebook.active(tx, project.id), self._keys(tx, project.id)
+        force = self._forces.completed(tx, project.id)
         part = profiles.update_profiles(
             tx,
             project.id,
-            keys,
-            policy,
-            self._lexicon.entrance(tx, project.id),
+            force.keys,
+            force.policy,
+            force.entrance,
             self._stores.of(project.store_url),
             self._quarantine,
             self._counting,
             updates.parts(),
             self._clock(),
-            self._context(keys, circumstances),
+            self._context(force.keys, circumstances),
             scope,
         )
         append.count_refusals(tx, project.id, part.refused, self._clock())
-        self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", policy.version, part)
+        self._stage(tx, AuditAction.PROFILES_CHANGED, project.id, "sdk", force.policy.version, part)
         _add(tally, part, len(updates) - len(part.failures))
         return part.seen
 
@@ -226,29 +226,18 @@ class Ingest:
         Returns the policy's name, its version, and one decision a record, in order. Values under `encrypt` are under
         the key of the person when the register knows the id; else the placeholder stays, because nobody is enrolled here.
         """
-        policy = self._rulebook.active(tx, project.id)
-        keys = self._keyring.of(tx, project.id)
-        if keys.tokens is None:
+        force = self._forces.of(tx, project.id)
+        if force.keys.tokens is None:
             with self._database.write() as own:
-                keys = self._keys(own, project.id)
+                force = self._forces.completed(own, project.id)
+        policy, keys = force.policy, force.keys
         context = self._context(keys, circumstances, "exposed")
         known = judging.with_states(tx, keys, records, project.identity)
         decisions = policy.gate.check(known, context)
         people = keyed.known_people(tx, keys, known, decisions, project.identity)
         decisions = keyed.with_person_keys(tx, keys, policy.gate, context, known, decisions, people)
-        entrance = self._lexicon.entrance(tx, project.id)
-        decisions = [entrance.apply(record.scope, each) for record, each in zip(known, decisions, strict=True)]
+        decisions = [force.entrance.apply(record.scope, each) for record, each in zip(known, decisions, strict=True)]
         return policy.name, policy.version, decisions
-
-    def _keys(self, tx: Connection, project_id: int) -> ProjectKeys:
-        """The project's keys. A project of an earlier release gets the one that it lacks."""
-        keys = self._keyring.of(tx, project_id)
-        if keys.tokens is not None:
-            return keys
-        if self._keyring.complete(tx, project_id, self._clock()):
-            facts = {"purpose": Purpose.TOKEN.value, "version": "1"}
-            self._audit.stage(tx, Entry(AuditAction.KEY_CREATED, project_id, "system", self._clock(), facts=facts))
-        return self._keyring.of(tx, project_id)
 
     def refusals(self, tx: Connection, project_id: int, from_day: str, to_day: str) -> dict[str, int]:
         """How many records were refused by reason, from one UTC day to another, both inclusive."""

@@ -23,7 +23,7 @@ import secrets
 import unicodedata
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -77,6 +77,21 @@ class KeyVersion:
     created_ms: int
     bridge_until_ms: int | None
     form: int
+
+
+class WrappedKey(NamedTuple):
+    """One row of wrapped keys: what `KEY_COLUMNS` select, in their order."""
+
+    purpose: str
+    version: int
+    state: str
+    wrapped: bytes
+    bridge_until_ms: int | None
+    form: int
+
+
+KEY_COLUMNS = tuple(wrapped_key.c[name] for name in WrappedKey._fields)
+"""What `Keyring.unwrapped` works from, for whoever reads it together with something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +178,7 @@ class Keyring:
 
     def __init__(self, master: MasterKey) -> None:
         self._master = master
-        self._held: dict[int, tuple[list[Any], ProjectKeys]] = {}
+        self._held: dict[int, tuple[list[WrappedKey], ProjectKeys]] = {}
 
     def create(self, tx: Connection, project_id: int, now_ms: int) -> None:
         """Make version 1 of every purpose for a new project."""
@@ -211,7 +226,10 @@ class Keyring:
 
     def of(self, tx: Connection, project_id: int) -> ProjectKeys:
         """The keys of a project. Raises `Unavailable` when one is missing: nothing passes without its keys."""
-        rows = list(tx.execute(_ALL_OF_A_PROJECT, {"project_id": project_id}))
+        return self.unwrapped(project_id, [WrappedKey(*row) for row in tx.execute(_ALL_OF_A_PROJECT, {"project_id": project_id})])
+
+    def unwrapped(self, project_id: int, rows: list[WrappedKey]) -> ProjectKeys:
+        """The same from all rows of the project, by purpose and the newest version first, read by the caller just now."""
         held = self._held.get(project_id)
         # Whole rows are compared, bytes and all: a rotation that was rolled back may have had the same version.
         if held is None or held[0] != rows:
@@ -232,7 +250,7 @@ class Keyring:
             "form": FORM,
         }
 
-    def _unwrap(self, project_id: int, rows: list[Any]) -> ProjectKeys:
+    def _unwrap(self, project_id: int, rows: list[WrappedKey]) -> ProjectKeys:
         keys = {
             (row.purpose, row.version): self._master.unwrap(row.wrapped, f"project|{project_id}|{row.purpose}|{row.version}")
             for row in rows
@@ -250,7 +268,10 @@ class Keyring:
             subject=AESGCM(primary[Purpose.SUBJECT]),
             archive=AESGCM(primary[Purpose.ARCHIVE]),
             signing=Ed25519PrivateKey.from_private_bytes(primary[Purpose.SIGNING]),
-            bridges=tuple((key, row.bridge_until_ms) for row, key in pseudonyms.items() if row.state == KeyState.BRIDGE.value),
+            # A bridge without an end would never have been written; it counts as over.
+            bridges=tuple(
+                (key, row.bridge_until_ms or 0) for row, key in pseudonyms.items() if row.state == KeyState.BRIDGE.value
+            ),
             retired=tuple(key for row, key in pseudonyms.items() if row.state == KeyState.RETIRED.value),
             tokens=_token_key([row for row in rows if row.purpose == Purpose.TOKEN.value], keys),
         )
@@ -258,7 +279,7 @@ class Keyring:
 
 # Made once: it runs for every batch, and making it costs more than running it.
 _ALL_OF_A_PROJECT = (
-    sa.select(wrapped_key)
+    sa.select(*KEY_COLUMNS)
     .where(wrapped_key.c.project_id == sa.bindparam("project_id"))
     .order_by(wrapped_key.c.purpose, wrapped_key.c.version.desc())
 )
@@ -269,7 +290,7 @@ def _version(row: Any) -> KeyVersion:
     return KeyVersion(Purpose(row.purpose), row.version, KeyState(row.state), row.created_ms, row.bridge_until_ms, row.form)
 
 
-def _pseudonym_key(row: Any, keys: dict[tuple[str, int], bytes]) -> PseudonymKey:
+def _pseudonym_key(row: WrappedKey, keys: dict[tuple[str, int], bytes]) -> PseudonymKey:
     if row.form not in FORMS:
         raise Unavailable(
             f"pseudonym key {row.version} is for a canonical form that this release cannot write",
@@ -278,7 +299,7 @@ def _pseudonym_key(row: Any, keys: dict[tuple[str, int], bytes]) -> PseudonymKey
     return PseudonymKey(row.version, keys[row.purpose, row.version], row.form)
 
 
-def _token_key(rows: list[Any], keys: dict[tuple[str, int], bytes]) -> TokenKey | None:
+def _token_key(rows: list[WrappedKey], keys: dict[tuple[str, int], bytes]) -> TokenKey | None:
     """The primary token key (rows come newest first) with the versions before it; None when the project has none."""
     if not rows:
         return None

@@ -52,14 +52,17 @@ class Lexicon:
 
     def reading(self, tx: Connection, project_id: int) -> Reading:
         """What readers go by, as of this transaction: one look-up of a version, and memory."""
-        return self._compiled(tx, project_id)[1]
+        return self._at(tx, project_id, tx.execute(_VERSION, {"project_id": project_id}).scalar())[1]
 
     def entrance(self, tx: Connection, project_id: int) -> Entrance:
         """What ingest goes by, as of this transaction, which holds the project's fence."""
-        return self._compiled(tx, project_id)[2]
+        return self.entrance_at(tx, project_id, tx.execute(_VERSION, {"project_id": project_id}).scalar())
 
-    def _compiled(self, tx: Connection, project_id: int) -> tuple[int, Reading, Entrance]:
-        version = tx.execute(_VERSION, {"project_id": project_id}).scalar()
+    def entrance_at(self, tx: Connection, project_id: int, version: int | None) -> Entrance:
+        """The same, of the version that the caller has read in this transaction; None where there is no dictionary."""
+        return self._at(tx, project_id, version)[2]
+
+    def _at(self, tx: Connection, project_id: int, version: int | None) -> tuple[int, Reading, Entrance]:
         if version is None:
             return _EMPTY
         held = self._kept.get(project_id)

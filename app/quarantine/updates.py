@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from app.events.port import EventStore, ProfileRow
 from app.events.profile_update import MOST_PROPERTIES, apply
-from app.identity import bridges
+from app.identity import bridges, register
 from app.quarantine.holding import Held
 from policies.model import Decision
 
@@ -52,6 +52,7 @@ def put_back(
     for each in passed:
         by_target[each.target].append(each)
     uids, done = sorted(by_target), list[Held]()
+    register.hold(tx, project_id, uids)
     store.lock_profiles(tx, project_id, uids)
     for start in range(0, len(uids), _AT_ONCE):
         chosen = uids[start : start + _AT_ONCE]

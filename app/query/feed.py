@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, tzinfo
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -35,7 +35,7 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FeedParams:
-    """Whose events and of which UTC days, both inclusive; `timeout_ms` asks for sessions that end after such a silence."""
+    """Whose events and of which days of `zone`, both inclusive; `timeout_ms` asks for sessions that end after such a silence."""
 
     ids: tuple[str, ...] = field(repr=False)
     first_day: date
@@ -43,17 +43,18 @@ class FeedParams:
     limit: int = MOST_EVENTS
     where: Expr | None = field(default=None, repr=False)
     timeout_ms: int | None = None
+    zone: tzinfo = UTC
 
 
-def feed_params(sent: Mapping[str, str]) -> FeedParams:
-    """Read the parameters of the feed. Raises `InvalidInput`."""
+def feed_params(sent: Mapping[str, str], zone: tzinfo = UTC) -> FeedParams:
+    """Read the parameters of the feed, whose days are those of `zone`. Raises `InvalidInput`."""
     days = params.export_params({name: sent.get(name, "") for name in ("from_date", "to_date", "where", "limit")})
     ids = params.engage_params({name: sent.get(name, "") for name in ("distinct_id", "distinct_ids")}).ids
     if not ids or len(ids) > _MOST_IDS:
         remedy = f'send distinct_ids=["…"] with 1 to {_MOST_IDS} ids'
         raise InvalidInput("distinct_ids names nobody, or too many", field="distinct_ids", remedy=remedy)
     limit = min(days.limit or MOST_EVENTS, MOST_EVENTS)
-    return FeedParams(ids, days.first_day, days.last_day, limit, days.where, _timeout(sent))
+    return FeedParams(ids, days.first_day, days.last_day, limit, days.where, _timeout(sent), zone)
 
 
 def _timeout(sent: Mapping[str, str]) -> int | None:
@@ -100,7 +101,7 @@ class ActivityFeed:
             where = asked.where and bind_ids(tx, keys, asked.where, About.EVENT)
             persons = {row.person for row in register.resolve(tx, keys, asked.ids).values() if row.person and not row.hidden}
             uids = register.linked(tx, by.project.id, persons)
-            span = params.ExportParams(asked.first_day, asked.last_day)
+            span = params.ExportParams(asked.first_day, asked.last_day, zone=asked.zone)
             query = EventQuery(span.from_ms, span.to_ms, uids=uids, limit=asked.limit, newest_first=True, where=where)
             rows = list(store.scan(tx, sight, query))[::-1]
         legible = Legible(self._keyring, sight)
@@ -108,7 +109,7 @@ class ActivityFeed:
         self._tell(by, persons, len(seen), legible.opened)
         if asked.timeout_ms is None:
             return [each.view for each in seen]
-        return [each.view for each in visits.with_sessions(seen, asked.timeout_ms)]
+        return [each.view for each in visits.with_sessions(seen, asked.timeout_ms, asked.zone)]
 
     def _seen(self, store: EventStore, keys: ProjectKeys, legible: Legible, rows: list[EventRow]) -> list[visits.Seen]:
         with self._database.read() as tx:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
 import msgspec
@@ -37,9 +37,9 @@ _ENGAGE_UNSUPPORTED = {
 
 @dataclass(frozen=True, slots=True)
 class ExportParams:
-    """Which events to export: UTC days, both inclusive; `names` None is every event; `limit` None is all of them.
+    """Which events to export: days of `zone`, both inclusive; `names` None is every event; `limit` None is all of them.
 
-    Of `where`, ids are not bound to uids yet.
+    A day in which clocks are changed is as long as it is. Of `where`, ids are not bound to uids yet.
     """
 
     first_day: date
@@ -48,16 +48,17 @@ class ExportParams:
     limit: int | None = None
     time_in_ms: bool = False
     where: Expr | None = field(default=None, repr=False)
+    zone: tzinfo = UTC
 
     @property
     def from_ms(self) -> int:
         """The first millisecond of the range."""
-        return (self.first_day.toordinal() - _EPOCH) * _DAY_MS
+        return _midnight(self.first_day.toordinal(), self.zone)
 
     @property
     def to_ms(self) -> int:
         """The first millisecond after the range."""
-        return (self.last_day.toordinal() - _EPOCH + 1) * _DAY_MS
+        return _midnight(self.last_day.toordinal() + 1, self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,18 @@ class EngageParams:
         return (*filters, *(("\0all",) if self.ids is None else self.ids))
 
 
-def export_params(sent: Mapping[str, str]) -> ExportParams:
-    """Read the parameters of an export. Raises `InvalidInput`."""
+def _midnight(day: int, zone: tzinfo) -> int:
+    """When a day begins somewhere, in Unix milliseconds. `day` is an ordinal, which may be one after the last of the calendar.
+
+    Where clocks go forward at midnight the day begins an hour later, and where they go back at its first midnight.
+    """
+    local = datetime.combine(date.fromordinal(min(day, date.max.toordinal())), time(), zone)
+    offset = local.utcoffset()
+    return (day - _EPOCH) * _DAY_MS - (0 if offset is None else int(offset.total_seconds() * 1000))
+
+
+def export_params(sent: Mapping[str, str], zone: tzinfo = UTC) -> ExportParams:
+    """Read the parameters of an export whose days are those of `zone`. Raises `InvalidInput`."""
     params = ExportParams(
         first_day=_day(sent, "from_date"),
         last_day=_day(sent, "to_date"),
@@ -104,6 +115,7 @@ def export_params(sent: Mapping[str, str]) -> ExportParams:
         limit=_limit(sent.get("limit")),
         time_in_ms=_boolean(sent, "time_in_ms"),
         where=parse(sent["where"], About.EVENT) if sent.get("where") else None,
+        zone=zone,
     )
     if params.first_day > params.last_day:
         raise InvalidInput("from_date is after to_date", field="from_date", remedy="swap them")
@@ -136,7 +148,7 @@ def _refuse(sent: Mapping[str, str], unsupported: Mapping[str, str]) -> None:
 
 
 def _day(sent: Mapping[str, str], name: str) -> date:
-    text, remedy = sent.get(name), f"send {name}=yyyy-mm-dd, a UTC date"
+    text, remedy = sent.get(name), f"send {name}=yyyy-mm-dd, a day in the project's time zone"
     if not text:
         raise InvalidInput(f"{name} is missing", field=name, remedy=remedy)
     try:

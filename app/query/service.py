@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -79,7 +80,7 @@ class Query:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def export(self, by: Principal, params: ExportParams) -> Generator[bytes]:
-        """Whole lines of JSON in time order, a thousand or so at a time. Close the iterator when you stop early.
+        """Whole lines of JSON in time order, some thousands at a time. Close the iterator when you stop early.
 
         The audit entry of the beginning is committed before this returns, that of the end before the iterator ends.
         A failure midway raises out of the iterator: whoever serves it must break the connection. Values under `encrypt`
@@ -90,6 +91,7 @@ class Query:
         counts = {} if params.names is None else {"names": len(params.names)}
         facts = {"from": params.first_day.isoformat(), "to": params.last_day.isoformat(), "phase": "begun"}
         facts |= {} if params.where is None else {"filtered": "where"}
+        facts |= {} if params.zone is UTC else {"zone": str(params.zone)}
         with self._database.write() as tx:
             keys = self._keyring.of(tx, by.project.id)
             sight = self._sights.of(tx, by)

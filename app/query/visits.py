@@ -1,13 +1,14 @@
 """Sessions as virtual events (wire section 22): computed when somebody reads, stored nowhere. Pure.
 
-A session ends before a silence longer than the timeout, and at midnight (UTC). It begins with its first event and ends with
-its last. Events of the service itself make no session.
+A session ends before a silence longer than the timeout, and at midnight in the project's time zone. It begins with its first
+event and ends with its last. Events of the service itself make no session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 TIMEOUT_MS = 1_800_000
@@ -44,7 +45,6 @@ INHERITED = (
     "utm_content",
     "utm_source",
 )
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Seen:
     view: dict[str, Any] = field(repr=False)
 
 
-def with_sessions(events: Sequence[Seen], timeout_ms: int = TIMEOUT_MS) -> list[Seen]:
+def with_sessions(events: Sequence[Seen], timeout_ms: int = TIMEOUT_MS, zone: tzinfo = UTC) -> list[Seen]:
     """The events, in order of time as they came, with a start before each session and an end after it."""
     starts: dict[int, Seen] = {}
     ends: dict[int, Seen] = {}
-    for places in _sessions(events, timeout_ms):
+    for places in _sessions(events, timeout_ms, zone):
         starts[places[0]], ends[places[-1]] = _marks([events[place] for place in places])
     found: list[Seen] = []
     for place, each in enumerate(events):
@@ -72,7 +72,7 @@ def _at(marks: dict[int, Seen], place: int) -> Iterable[Seen]:
     return (marks[place],) if place in marks else ()
 
 
-def _sessions(events: Sequence[Seen], timeout_ms: int) -> list[list[int]]:
+def _sessions(events: Sequence[Seen], timeout_ms: int, zone: tzinfo) -> list[list[int]]:
     """The places of the events of each session."""
     found: list[list[int]] = []
     open_now: dict[int, list[int]] = {}
@@ -80,15 +80,19 @@ def _sessions(events: Sequence[Seen], timeout_ms: int) -> list[list[int]]:
         if each.view["event"] in EXCLUDED:
             continue
         current = open_now.get(each.person)
-        if current is None or _parts(events[current[-1]].time_ms, each.time_ms, timeout_ms):
+        if current is None or _parts(events[current[-1]].time_ms, each.time_ms, timeout_ms, zone):
             current = open_now[each.person] = []
             found.append(current)
         current.append(place)
     return found
 
 
-def _parts(last_ms: int, next_ms: int, timeout_ms: int) -> bool:
-    return next_ms - last_ms > timeout_ms or next_ms // _DAY_MS != last_ms // _DAY_MS
+def _parts(last_ms: int, next_ms: int, timeout_ms: int, zone: tzinfo) -> bool:
+    return next_ms - last_ms > timeout_ms or _day(next_ms, zone) != _day(last_ms, zone)
+
+
+def _day(at_ms: int, zone: tzinfo) -> date:
+    return datetime.fromtimestamp(at_ms // 1000, zone).date()
 
 
 def _marks(session: Sequence[Seen]) -> tuple[Seen, Seen]:

@@ -209,7 +209,10 @@ class Rulebook:
 
     def active(self, tx: Connection, project_id: int) -> ActivePolicy:
         """The gate in force, read in this transaction so that it cannot be stale. Raises `Unavailable`: fail closed."""
-        version = self._active_version(tx, project_id)
+        return self.in_force(tx, project_id, self._active_version(tx, project_id))
+
+    def in_force(self, tx: Connection, project_id: int, version: int | None) -> ActivePolicy:
+        """The same, of the version that the caller has read from the project's row in this transaction."""
         if version is None:
             raise Unavailable("the project has no active policy", remedy="activate one with `portcullis policy activate`")
         return self.gate(tx, project_id, version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 
 from sqlalchemy.engine import Connection
 
@@ -32,9 +32,16 @@ def shows_nobody(sight: Sight) -> bool:
     return sight.profiles is None
 
 
-def revealed(tx: Connection, store: EventStore, keys: ProjectKeys, sight: Sight, uids: Collection[int]) -> Mapping[int, Revealed]:
-    """The ids behind these uids, of people in sight only."""
-    found = {uid: each for uid, each in register.reveal(tx, keys, uids).items() if not each.hidden}
+def revealed(
+    tx: Connection,
+    store: EventStore,
+    keys: ProjectKeys,
+    sight: Sight,
+    uids: Collection[int],
+    opened: MutableMapping[int, str] | None = None,
+) -> Mapping[int, Revealed]:
+    """The ids behind these uids, of people in sight only. `opened` are those that this read has met (`register.reveal`)."""
+    found = {uid: each for uid, each in register.reveal(tx, keys, uids, opened).items() if not each.hidden}
     if sight.profiles is None:
         return found
     seen = in_sight(tx, store, sight, found.keys())

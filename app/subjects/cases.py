@@ -25,6 +25,8 @@ from app.subjects.upload import Uploads
 class Cases:
     """The services of the workflow. All of them are safe to share between threads."""
 
+    choices: Choices
+    subjects: Subjects
     acts: Acts
     corrections: Corrections
     clocks: Clocks
@@ -38,15 +40,17 @@ class Cases:
         keyring: Keyring,
         stores: EventStores,
         rulebook: Rulebook,
-        choices: Choices,
         audit: AuditLog,
         doorbell: Doorbell,
-        subjects: Subjects,
         clock: Callable[[], int],
         settings: Settings,
     ) -> Cases:
         """Build them."""
+        choices = Choices(database, keyring, rulebook, audit, clock)
+        subjects = Subjects(database, keyring, choices, audit, doorbell, clock, settings)
         return cls(
+            choices=choices,
+            subjects=subjects,
             acts=Acts(database, keyring, choices, audit, doorbell, clock, settings),
             corrections=Corrections(database, keyring, stores, rulebook, audit, clock),
             clocks=Clocks(database, audit, clock),

@@ -9,7 +9,7 @@ right with a small fixed maximum length uses the standard engine, which then is 
 from policies.detect.kinds import BLANK, CATEGORIES, JSON_STARTS, PLACEHOLDERS, REASONS, SENSITIVITIES, Finding
 from policies.detect.phones import is_region
 from policies.detect.scanner import Scanner
-from policies.detect.suspicion import Suspicion, Tracer
+from policies.detect.suspicion import Suspicion
 
 __all__ = [
     "BLANK",
@@ -21,6 +21,5 @@ __all__ = [
     "Finding",
     "Scanner",
     "Suspicion",
-    "Tracer",
     "is_region",
 ]

@@ -103,11 +103,15 @@ def _longest(text: str, groups: list[tuple[int, int]], first: int) -> int:
             continue
         digits = "".join(text[a:b] for a, b in groups[first : first + taken])
         end = groups[first + taken - 1][1]
-        # The letter of a magnetic stripe (ISO/IEC 7813, track 1) is no hexadecimal.
-        touched = in_hexadecimal(text, begin, end) and text[max(0, begin - 2) : begin].upper() != "%B"
-        if is_card(digits) and not touched and not is_bar_code(text, begin):
+        if is_card(digits) and not _is_touched(text, begin, end) and not is_bar_code(text, begin):
             return taken
     return 0
+
+
+def _is_touched(text: str, begin: int, end: int) -> bool:
+    """Whether the digits are a piece of something in hexadecimal; the letter of a magnetic stripe (ISO/IEC 7813, track 1)
+    is none."""
+    return in_hexadecimal(text, begin, end) and text[max(0, begin - 2) : begin].upper() != "%B"
 
 
 def _fitting(groups: list[tuple[int, int]], first: int) -> list[tuple[int, ...]]:

@@ -135,21 +135,26 @@ def _ascii_letter(char: str) -> bool:
 
 
 # What numbers are called when they are no one's.
-_ELSE_BEFORE = re.compile(
-    r"(?:order|invoice|ref|reference|part|sku|ticket|case|tracking|serial|item|batch|lot|catalog|product|po|bestellung|bestellnummer|bestellnr|auftrag|auftragsnummer|rechnung|rechnungsnummer|facture|заказ|заказа|注文番号|订单|订单号|주문번호|commande|pedido|ordine|"
-    r"isbn|isbn-1[03]|issn|ean|upc|gtin|imei|barcode|awb)"
-    r"[ _\-]{0,2}(?:no|nr|num|number|id|code)?[ .:#=_\-]{0,4}$"
+_ELSE = (
+    "order|invoice|ref|reference|part|sku|ticket|case|tracking|serial|item|batch|lot|catalog|product|po|bestellung|bestellnummer|bestellnr|auftrag|auftragsnummer|rechnung|rechnungsnummer|facture|заказ|заказа|注文番号|订单|订单号|주문번호|commande|pedido|ordine|"
+    "isbn|isbn-10|isbn-13|issn|ean|upc|gtin|imei|barcode|awb"
 )
-_CODE_BEFORE = re.compile(
-    r"(?<![a-z])(?:isbn|isbn-1[03]|issn|ean|ean-?13|upc|gtin|imei|barcode)[ _\-]{0,2}(?:no|nr|number|code)?[ .:#=_\-]{0,4}$"
-)
+_CODES = "isbn|isbn-10|isbn-13|issn|ean|ean-13|ean13|upc|gtin|imei|barcode"
+_BEHIND = "no|nr|num|number|id|code"
+_SIGNS = " .:#=_-\n"
+_ELSE_BEFORE = re.compile(rf"(?:{_ELSE})[ _\-]{{0,2}}(?:{_BEHIND})?[ .:#=_\-]{{0,4}}$")
+_CODE_BEFORE = re.compile(rf"(?<![a-z])(?:{_CODES})[ _\-]{{0,2}}(?:no|nr|number|code)?[ .:#=_\-]{{0,4}}$")
+# How such a word ends: the quick look before each pattern, which would be tried at every character.
+_ENDS = frozenset(word[-2:] for word in f"{_ELSE}|{_CODES}|{_BEHIND}".split("|"))
 
 
 def is_something_else(text: str, start: int) -> bool:
     """Whether the word just before says that a number is an order, a part, a book and the like."""
-    return _ELSE_BEFORE.search(text[max(0, start - 32) : start].lower()) is not None
+    before = text[max(0, start - 32) : start].lower()
+    return before.rstrip(_SIGNS)[-2:] in _ENDS and _ELSE_BEFORE.search(before) is not None
 
 
 def is_bar_code(text: str, start: int) -> bool:
     """Whether the word just before says that a number is printed on a product."""
-    return _CODE_BEFORE.search(text[max(0, start - 32) : start].lower()) is not None
+    before = text[max(0, start - 32) : start].lower()
+    return before.rstrip(_SIGNS)[-2:] in _ENDS and _CODE_BEFORE.search(before) is not None

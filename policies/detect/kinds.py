@@ -131,6 +131,18 @@ def judged(pattern: re.Pattern[str], text: str, judge: Callable[[re.Match[str]],
         yield match.start(), match.end(), judge(match)
 
 
+def numbers_judged(pattern: re.Pattern[str], text: str, judge: Callable[[re.Match[str]], str | None]) -> Iterator[Candidate]:
+    """The same for a pattern that begins with a digit, or with one or two signs before one: what stands before the first
+    digit of the text is not tried."""
+    first = _DIGIT.search(text)
+    if first is not None:
+        for match in pattern.finditer(text, max(0, first.start() - 2)):
+            yield match.start(), match.end(), judge(match)
+
+
+_DIGIT = re.compile(r"[0-9]")
+
+
 def digits_of(text: str) -> str:
     """The text without separators, in capitals."""
     return _SEPARATORS.sub("", text).upper()

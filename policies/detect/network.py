@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import re2
 
-from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Candidate, Form, judged
+from policies.detect.kinds import BEGIN, NOT_AFTER, NOT_BEFORE, Candidate, Form, judged, numbers_judged
 from policies.model import Detector
 
 _IPV4 = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])(?!\.[0-9])")
@@ -41,7 +41,7 @@ _NOBODY = frozenset({"000000000000", "ffffffffffff"})
 
 
 def _ipv4s(text: str) -> Iterator[Candidate]:
-    return judged(_IPV4, text, _host)
+    return numbers_judged(_IPV4, text, _host)
 
 
 def _host(match: re.Match[str]) -> str | None:

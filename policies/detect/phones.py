@@ -17,7 +17,7 @@ import phonenumbers
 
 from policies.detect.context import is_something_else
 from policies.detect.cover import Cover
-from policies.detect.kinds import BEGIN, DIGITS, END, Candidate, Form, judged
+from policies.detect.kinds import BEGIN, DIGITS, END, Candidate, Form, numbers_judged
 from policies.model import Detector
 from policies.text import in_hexadecimal
 
@@ -196,7 +196,8 @@ class PhoneReader:
 
     def with_sign(self, text: str) -> Iterator[Candidate]:
         """Numbers that begin with ``+`` and a country code."""
-        for match in _INTERNATIONAL.finditer(text):
+        first = text.find("+")
+        for match in _INTERNATIONAL.finditer(text, first) if first >= 0 else ():
             yield self._with_sign(text, match.start(), match.end())
 
     def _with_sign(self, text: str, start: int, end: int) -> Candidate:
@@ -219,7 +220,7 @@ class PhoneReader:
     def grouped(self, text: str) -> Iterator[Candidate]:
         """National numbers in groups."""
         if self._code == _NANP_CODE:
-            yield from judged(_NANP, text, _american)
+            yield from numbers_judged(_NANP, text, _american)
             return
         covered = Cover(text)
         for date in _DATE.finditer(text):
@@ -270,7 +271,7 @@ class PhoneReader:
             told = digits.startswith(self._prefix) and self._mobile.fullmatch(digits, 1)
             return self._canonical(digits) if told and not is_something_else(text, match.start()) else None
 
-        return judged(_BARE, text, judge)
+        return numbers_judged(_BARE, text, judge)
 
     def bare(self, text: str) -> Iterator[Candidate]:
         """Any number in one piece, national, or international without its sign."""
@@ -279,7 +280,7 @@ class PhoneReader:
             digits = match.group()
             return self._canonical(digits) if self._is_valid(digits) and not is_something_else(text, match.start()) else None
 
-        return judged(_BARE, text, judge)
+        return numbers_judged(_BARE, text, judge)
 
     def _is_valid(self, digits: str) -> bool:
         number = digits.removeprefix(self._prefix)
@@ -311,7 +312,7 @@ def _american(match: re.Match[str]) -> str | None:
 
 
 def _dialled(text: str) -> Iterator[Candidate]:
-    return judged(_DIALLED, text, _abroad)
+    return numbers_judged(_DIALLED, text, _abroad)
 
 
 def _abroad(match: re.Match[str]) -> str | None:

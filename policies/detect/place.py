@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from policies.detect.checksums import is_day
-from policies.detect.kinds import Candidate, Form, judged
+from policies.detect.kinds import Candidate, Form, judged, numbers_judged
 from policies.model import Detector
 
 _NUMBER = r"[+\-]?[0-9]{1,3}\.[0-9]{3,20}"
@@ -85,7 +85,7 @@ _MONTH_FIRST = re.compile(
 
 
 def _dates(text: str) -> Iterator[Candidate]:
-    return judged(_DATE, text, _date)
+    return numbers_judged(_DATE, text, _date)
 
 
 def _months_first(text: str) -> Iterator[Candidate]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import re2
 
@@ -12,7 +13,7 @@ from policies.detect.context import Words, is_near
 from policies.detect.cover import Cover
 from policies.detect.disguise import encoded_tokens, plain_forms
 from policies.detect.email import EMAIL_FORMS
-from policies.detect.kinds import BLANK, JSON_STARTS, PLACEHOLDERS, Finding, Form
+from policies.detect.kinds import ALWAYS_JUDGED, BLANK, JSON_STARTS, PLACEHOLDERS, Candidate, Finding, Form
 from policies.detect.money import MONEY_FORMS
 from policies.detect.national import NATIONAL_FORMS
 from policies.detect.network import NETWORK_FORMS
@@ -37,12 +38,32 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}
 _ORDER = (*URL_FORMS, *SECRET_FORMS[:3], *EMAIL_FORMS, *MONEY_FORMS, *SECRET_FORMS[3:], *NETWORK_FORMS, *CARD_FORMS,
           *PLACE_FORMS)  # fmt: skip
 _NUMBERS = (*SSN_FORMS, *NATIONAL_FORMS)
+# Kinds of which nothing has fewer than four digits, so that what is left of a text need not be read for them.
+_NUMERIC = frozenset({Detector.PHONE, Detector.CARD, Detector.SSN, Detector.COORDINATES, Detector.BIRTH_DATE})
+_NUMBER = re.compile(r"[0-9](?:[^0-9]*+[0-9]){3}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One form as this policy reads it: what finds it, how sure it is by itself and beside a word or under a telling name,
+    how sure it must be, and what of it is allowed."""
+
+    detector: Detector
+    finders: tuple[Callable[[str], Iterable[Candidate]], ...]
+    alone: float
+    beside: float
+    least: float
+    allowed: re2._Regexp | None
+    words: Words | None
+    adjacent: int
+    sole: bool
+    numeric: bool
 
 
 class Scanner:
     """Both passes for one policy. Safe to share between threads; keeps no text that it has read."""
 
-    __slots__ = ("_allowed", "_cards", "_clean", "_forms", "_last", "_terms", "_words", "suspicion")
+    __slots__ = ("_allowed", "_cards", "_clean", "_forms", "_last", "_readings", "_terms", "suspicion")
 
     def __init__(self, terms: Mapping[Detector, DetectorTerms], default_region: str) -> None:
         """Compile for the detectors whose action is not KEEP, and the region of phone numbers written without a
@@ -52,15 +73,17 @@ class Scanner:
         phones = PhoneReader(default_region).forms() if Detector.PHONE in self._terms else ()
         known = (*_ORDER, *phones[:1], *_NUMBERS, *phones[1:])
         self._forms = tuple(form for form in known if form.detector in self._terms and self._is_on(form))
-        self._words = tuple(
-            Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms
-        )
+        words = tuple(Words((*form.words, *self._terms[form.detector].context) if form.words else ()) for form in self._forms)
         self._allowed = {detector: _globs(each.allow) for detector, each in self._terms.items() if each.allow}
         self._clean: set[int] = set()
         # The verdict on the text that was last doubted, which is the one that is scrubbed next; by its hash.
         self._last: tuple[int, Verdict | None] = (0, None)
         self._cards = any(form.detector is Detector.CARD for form in self._forms)
-        self.suspicion = Suspicion(self._forms, self._terms, self._words)
+        self.suspicion = Suspicion(self._forms, self._terms, words)
+        self._readings = tuple(
+            _reading(form, self._terms[form.detector], self._allowed.get(form.detector), spoken)
+            for form, spoken in zip(self._forms, words, strict=True)
+        )
 
     def _is_on(self, form: Form) -> bool:
         """Whether a finding of this form can be as sure as the policy asks."""
@@ -139,43 +162,20 @@ class Scanner:
             places = sorted({*places, *telling.intersection(verdict.near)})
         if not (places or verdict.wrapped) or (name.endswith("version") and _VERSION.fullmatch(text)):
             return []
-        covered, guarded = Cover(text), False
+        covered, guarded, short = Cover(text), False, len(text) <= ALWAYS_JUDGED
         found: list[Finding] = []
         for place in places:
-            if not guarded and not self._forms[place].sole:
+            reading = self._readings[place]
+            if found and reading.numeric and short and not _NUMBER.search(_without(text, found)):
+                continue
+            if not guarded and not reading.sole:
                 guarded = True
                 for match in _UUID.finditer(text) if text.count("-") >= 4 else ():
                     covered.guard(*match.span())
-            self._of_form(found, place, text, place in telling, covered)
+            _read(found, reading, text, place in telling, covered)
         if verdict.wrapped and self._forms:
             self._encoded(found, text, name, covered)
         return covered.ordered(found)
-
-    def _of_form(self, found: list[Finding], place: int, text: str, told: bool, covered: Cover) -> None:
-        """Add what one form finds."""
-        form = self._forms[place]
-        least = self._terms[form.detector].confidence
-        allowed = self._allowed.get(form.detector)
-        sure = form.beside if told and form.beside > form.alone else form.alone
-        words: list[tuple[int, int]] | None = None
-        for find in (form.find, *form.others):
-            for start, end, canonical in find(text):
-                if not covered.judges(start, form.detector):
-                    break
-                if canonical is None:
-                    continue
-                confidence = sure
-                if confidence < least and form.words:
-                    # Words beside it are looked for only where they decide.
-                    if words is None:
-                        words = list(self._words[place].spans(text))
-                    if is_near(text, words, start, end, form.adjacent):
-                        confidence = form.beside
-                if confidence < least or not covered.take(start, end):
-                    continue
-                if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
-                    continue
-                found.append(Finding(form.detector, start, end, canonical, confidence))
 
     def _encoded(self, found: list[Finding], text: str, name: str, covered: Cover) -> None:
         """Tokens whose contents hold something are replaced whole, as the gravest thing inside."""
@@ -218,6 +218,57 @@ class Scanner:
 
 
 _NOTHING: frozenset[int] = frozenset()
+
+
+def _reading(form: Form, terms: DetectorTerms, allowed: re2._Regexp | None, words: Words) -> _Reading:
+    return _Reading(
+        form.detector,
+        (form.find, *form.others),
+        form.alone,
+        max(form.alone, form.beside),
+        terms.confidence,
+        allowed,
+        words if form.words else None,
+        form.adjacent,
+        form.sole,
+        form.detector in _NUMERIC,
+    )
+
+
+def _read(found: list[Finding], reading: _Reading, text: str, told: bool, covered: Cover) -> None:
+    """Add what one form finds."""
+    detector, least, allowed = reading.detector, reading.least, reading.allowed
+    sure = reading.beside if told else reading.alone
+    words: list[tuple[int, int]] | None = None
+    for find in reading.finders:
+        for start, end, canonical in find(text):
+            if not covered.judges(start, detector):
+                break
+            if canonical is None:
+                continue
+            confidence = sure
+            if confidence < least and reading.words is not None:
+                # Words beside it are looked for only where they decide.
+                if words is None:
+                    words = list(reading.words.spans(text))
+                if is_near(text, words, start, end, reading.adjacent):
+                    confidence = reading.beside
+            if confidence < least or not covered.take(start, end):
+                continue
+            if allowed is not None and (allowed.fullmatch(text[start:end]) or allowed.fullmatch(canonical)):
+                continue
+            found.append(Finding(detector, start, end, canonical, confidence))
+
+
+def _without(text: str, found: Sequence[Finding]) -> str:
+    """The text without what was found, in any order: enough to ask what is left."""
+    for one in sorted(found, key=_start, reverse=True) if len(found) > 1 else found:
+        text = f"{text[: one.start]} {text[one.end :]}"
+    return text
+
+
+def _start(one: Finding) -> int:
+    return one.start
 
 
 def _is_degrees(written: str) -> bool:

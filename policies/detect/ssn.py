@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from policies.detect.context import is_something_else
-from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Candidate, Form, digits_of, judged
+from policies.detect.kinds import BEGIN, END, NOT_AFTER, NOT_BEFORE, Candidate, Form, digits_of, numbers_judged
 from policies.detect.national import form
 from policies.model import Detector
 
@@ -45,7 +45,7 @@ def _dashed(text: str) -> Iterator[Candidate]:
             return None
         return digits
 
-    return judged(_DASHED, text, judge)
+    return numbers_judged(_DASHED, text, judge)
 
 
 def _any(digits: str) -> bool:

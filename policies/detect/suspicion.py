@@ -18,7 +18,7 @@ import re2
 from policies.detect.context import Words
 from policies.detect.kinds import DIGITS, Form
 from policies.model import Detector, DetectorTerms
-from policies.patternset import lean
+from policies.patternset import Finder, finder, lean
 from policies.text import fold, needs_folding
 
 _SET_MEMORY = 256 << 20
@@ -48,9 +48,6 @@ EMBEDDED = rf'"{_BLANK}(?:[\[{{]|\\")'
 _ORDINARY = re.compile(r"(?=.{0,15}\Z)[$]?[a-z_]*(?:[0-9][a-z_]*){0,4}")
 
 _Mark: TypeAlias = tuple[str, int]
-
-Tracer: TypeAlias = Callable[[bytes, int], "re2._Match | None"]
-"""From an encoded text and a position to the first match at or after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ class Suspicion:
         of_names = self._words_of_names(words)
         self._names, self._telling = _Members(of_names), tuple(of_names)
         self._every = frozenset(range(len(forms)))
-        self._tracers: dict[tuple[str, ...], Tracer] = {}
+        self._tracers: dict[tuple[str, ...], Finder] = {}
 
     @property
     def telling(self) -> Sequence[str]:
@@ -196,7 +193,7 @@ class Suspicion:
                 return None
         return traces
 
-    def tracer(self, traces: tuple[str, ...]) -> Tracer:
+    def tracer(self, traces: tuple[str, ...]) -> Finder:
         """What finds the first of ``traces`` at or after a position. It must not be empty."""
         found = self._tracers.get(traces)
         if found is None:
@@ -205,7 +202,7 @@ class Suspicion:
             pattern = "|".join(f"(?:{trace})" for trace in traces).encode()
             options = _options()
             options.longest_match = True
-            found = self._tracers[traces] = re2.compile(pattern, options).search
+            found = self._tracers[traces] = finder(pattern, options)
         return found
 
     def of(self, text: str) -> Verdict:

@@ -6,10 +6,10 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.engine import Connection
 
 from app.access.sight import Purpose, Sight

@@ -120,6 +120,7 @@ def _patched(name: str) -> dict[str, Any]:
         ("export.openapi.yaml", "/api/2.0", ("/export",)),
         ("query.openapi.yaml", "/api/query", ("/engage",)),
         ("gdpr.openapi.yaml", "/api/app", ("/data-",)),
+        ("service-accounts.openapi.yaml", "/api/app", ("/organizations", "/projects")),
     ],
 )
 def test_the_published_descriptions_hold_here(

@@ -46,6 +46,7 @@ PUBLIC_PATHS = {
 WITHIN_A_READ = {
     Permission.VALUES_DECRYPT,  # export and engage show encrypted values in clear to who holds it
     Permission.IDS_REVEAL,  # the preview of a request shows ids to who holds it
+    Permission.ACCOUNTS_OWN,  # nobody grants a role that holds more than his own
 }
 
 
@@ -149,7 +150,8 @@ def test_a_secret_nobody_holds_opens_nothing(tenant: Tenant, route: Route) -> No
 
 def test_the_roles_differ_and_the_admin_has_everything() -> None:
     assert PERMISSIONS.keys() == set(Role)
-    assert PERMISSIONS[Role.ADMIN] == set(Permission)
+    assert PERMISSIONS[Role.OWNER] == set(Permission)
+    assert PERMISSIONS[Role.ADMIN] == set(Permission) - {Permission.ACCOUNTS_OWN}
     assert len(set(PERMISSIONS.values())) == len(Role)
     # Who may read the log of acts may not do them, and who sends events may read none.
     assert not PERMISSIONS[Role.AUDITOR] & {Permission.SUBJECTS_WRITE, Permission.POLICY_WRITE, Permission.EVENTS_READ}

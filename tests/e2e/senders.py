@@ -54,8 +54,13 @@ def utils_sdk(credentials: Credentials, **options: Any) -> MixpanelUtils:
 
 def node_get(base_url: str, endpoint: str, record: Mapping[str, Any]) -> Reply:
     """What the `mixpanel` package of npm sends: GET with base64 in the query. It wants the single byte `1`."""
+    return call("GET", base_url + node_path(endpoint, record))
+
+
+def node_path(endpoint: str, record: Mapping[str, Any]) -> str:
+    """The target of that request."""
     encoded = urllib.parse.quote(_base64(record), safe="")
-    return call("GET", f"{base_url}/{endpoint}?ip=0&verbose=0&data={encoded}")
+    return f"/{endpoint}?ip=0&verbose=0&data={encoded}"
 
 
 def browser_post(base_url: str, endpoint: str, records: Sequence[Mapping[str, Any]]) -> Reply:

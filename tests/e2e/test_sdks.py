@@ -113,6 +113,17 @@ def test_node_calls_every_method(one, gate, packages):
     assert _groups(gate) == {"acme": {"plan": "pro", "first": "yes", "tags": ["b"]}}
 
 
+def test_a_request_line_of_sixty_kilobytes_arrives_whole(one, gate):
+    # npm's package sends a whole batch in the query; a request line may have 64 KB.
+    properties = {f"p{n}": "x" * 250 for n in range(175)}
+    record = {"event": "Long", "properties": {"distinct_id": "long", "token": gate.credentials.project_token, **properties}}
+    assert 60_000 <= len(senders.node_path("track", record)) < 65_000
+    reply = senders.node_get(one.base_url, "track", record)
+    assert (reply.status, reply.body) == (200, b"1")
+    [found] = _events(gate, "long")
+    assert properties.items() <= found["properties"].items()
+
+
 def test_python_writes_groups_by_every_operation(one, gate):
     sdk = senders.python_sdk(one.credentials)
     sdk.group_set("team", "red", {"plan": "pro", "tags": ["a"], "gone": 1})

@@ -49,8 +49,35 @@ _HELD = "tests/integration/test_quarantine.py"
 _WHO = "tests/contract/test_identity.py"
 _OBSERVED = "tests/integration/test_observe.py"
 _DICTIONARY = "tests/contract/test_lexicon.py"
+_AT_ONCE = "tests/contract/test_at_once.py"
+_ACCOUNTS = "tests/contract/test_service_accounts.py"
 
 MUTANTS = (
+    # --- what happens at once, and who may make whom
+    Mutant(
+        "first-updates",
+        "two first updates of one profile both stand",
+        "app/ingest/profiles.py",
+        "    register.hold(tx, project_id, uids)\n",
+        "",
+        (_AT_ONCE, "-k", "first_updates"),
+    ),
+    Mutant(
+        "grant-up",
+        "nobody grants a role that holds more than his own",
+        "app/access/accounts.py",
+        "return self.reach is None or PERMISSIONS[role] <= self.reach.get(project_id, frozenset())",
+        "return True",
+        (_ACCOUNTS, "-k", "nobody_makes"),
+    ),
+    Mutant(
+        "old-secret",
+        "a rotated secret is good for the overlap and no longer",
+        "app/access/service.py",
+        'principal.c.previous_digest == sa.bindparam("digest"), principal.c.previous_until_ms > sa.bindparam("now")',
+        'principal.c.previous_digest == sa.bindparam("digest"), sa.bindparam("now") > 0',
+        (_ACCOUNTS, "-k", "good_for_a_while"),
+    ),
     # --- the dictionary
     Mutant(
         "blocked-name",

@@ -44,8 +44,8 @@ def test_a_batch_costs_memory_like_its_body(tmp_path: Path, policy: str) -> None
     gate.track(gate.event("warm", "a" * 32, **note))
     # Three megabytes either way; as Python objects at once they would be more than ten times that.
     few, many = _body(gate, 500, 100, 1, **note), _body(gate, 2_000, 22, 2, **note)
-    assert _peak(gate, few) < 6
-    assert _peak(gate, many) < 6
+    assert _peak(gate, few) < 4
+    assert _peak(gate, many) < 4
 
 
 def _updates(gate: Gate, records: int, properties: int, people: int, **more: str) -> bytes:

@@ -271,8 +271,8 @@ def test_whoever_is_hidden_while_an_export_runs_is_not_in_its_next_chunk(stock: 
         rest = b"".join(chunks).decode().splitlines()
     assert {json.loads(line)["properties"]["distinct_id"] for line in first} == {"ann", "ben"}
     assert {json.loads(line)["properties"]["distinct_id"] for line in rest} == {"ann"}
-    assert len(first) == 1000
-    assert len(rest) == 1500
+    assert len(first) == 2500
+    assert len(rest) == 750
 
 
 def test_no_transaction_is_open_while_the_reader_is_slow(stock: Stock) -> None:
@@ -357,7 +357,7 @@ def test_a_reader_who_goes_away_is_in_the_log_with_what_was_sent(stock: Stock) -
     answer.close()
     ended = stock.log("events.exported")[-1]
     assert ended["facts"] == {"phase": "broken_off"}
-    assert ended["n"]["events"] in (1000, 2000)
+    assert ended["n"]["events"] in (2500, 3000)
 
 
 def test_head_reads_nothing(stock: Stock) -> None:

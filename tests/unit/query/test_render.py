@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, strategies as st
 
 from app.events.port import EventRow, ProfileRow
 from app.identity.register import Revealed
@@ -21,7 +22,7 @@ REVEALED = {
 
 
 def row(properties: Any, *, uid: int = ANN, time_ms: int = 1_700_000_000_999) -> EventRow:
-    text = properties if isinstance(properties, str) else json.dumps(properties)
+    text = properties if isinstance(properties, str) else msgspec.json.encode(properties).decode()
     return EventRow(time_ms, 1, uid, "Viewed", text, 1, time_ms)
 
 
@@ -114,3 +115,44 @@ def test_a_profile_of_someone_hidden_or_unknown_is_not_shown(uid: int) -> None:
 
 def test_what_holds_ids_or_values_does_not_show_them_in_its_repr() -> None:
     assert "secret" not in repr(open_event(row({"secret": "secret"})))
+
+
+_NAMES = st.sampled_from(["time", "distinct_id", "$distinct_id_before_identity", "$user_id", "$device_id", "a", "n\n", "é", ""])
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.sampled_from([ANN, PHONE, BEN, GHOST, 0])
+    | st.text(max_size=8),
+    lambda some: st.lists(some, max_size=2) | st.dictionaries(_NAMES, some, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.lists(st.tuples(_NAMES, _VALUES), max_size=5), st.booleans(), st.sampled_from([ANN, PHONE, BEN, GHOST, 0]))
+def test_a_row_that_is_cut_says_what_the_same_row_taken_apart_says(
+    members: list[tuple[str, Any]], ids_first: bool, uid: int
+) -> None:
+    properties = dict(members)
+    if ids_first:
+        properties = {"$user_id": ANN, "$device_id": PHONE, **properties}
+    compact = msgspec.json.encode(properties).decode()
+    # Spaces between the tokens, or names that are escaped, send the same event the long way.
+    for text in (compact, json.dumps(properties, indent=1), json.dumps(properties).replace('"$', '"\\u0024')):
+        assert shown(row(text, uid=uid)) == _expected(properties, uid)
+
+
+def _expected(properties: dict[str, Any], uid: int) -> Any:
+    if uid in (BEN, GHOST):
+        return None
+    ours: dict[str, Any] = {"time": 1_700_000_000, "distinct_id": "ann" if uid else ""}
+    if uid == PHONE:
+        ours["$distinct_id_before_identity"] = "$device:phone"
+    for name in ("$user_id", "$device_id"):
+        found = properties.get(name)
+        if type(found) is int and found in (ANN, PHONE):
+            named = REVEALED[found].identifier
+            ours[name] = named.removeprefix("$device:") if name == "$device_id" else named
+    names = {"time", "distinct_id", "$distinct_id_before_identity", "$user_id", "$device_id"}
+    kept = {name: value for name, value in properties.items() if name not in names}
+    return {"event": "Viewed", "properties": {**ours, **kept}}
