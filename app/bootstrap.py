@@ -54,6 +54,7 @@ from app.sight.classification import Classification
 from app.sight.dictionary import by_dictionary
 from app.sight.service import Rule, Sights
 from app.sight.standing import Standings
+from app.subjects.cases import Cases
 from app.subjects.choices import Choices
 from app.subjects.preview import Previews
 from app.subjects.queue import RequestQueue
@@ -100,6 +101,7 @@ class Services:
     cohorts: Cohorts
     feed: ActivityFeed
     subjects: Subjects
+    cases: Cases
     choices: Choices
     upstreams: Upstreams
     previews: Previews
@@ -136,6 +138,7 @@ def bootstrap(
     rulebook, lexicon = Rulebook(audit, clock, fence.enter_exclusive), Lexicon(database, audit, clock, fence.enter_exclusive)
     classification = Classification(lexicon.reading, rulebook.active)
     sights = Sights(keyring, clock, _rules(lexicon, classification))
+    cases = Cases.of(database, keyring, stores, rulebook, audit, doorbell, clock, settings)
     held_ms, lane = settings.quarantine_days * 86_400_000, _lane(settings)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, held_ms, sights)
     ingest = Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, lane=lane)
@@ -154,12 +157,12 @@ def bootstrap(
         lexicon=lexicon,
         overview=Overview(database, lexicon, lambda tx, of: rulebook.active(tx, of).gate.classifier, clock),
         schemas=PublishedSchemas(database, lexicon, clock),
-        anomalies=Anomalies(database, audit, clock),
         digests=Digests(database, keyring, audit, clock, Means(settings.digest_hosts, settings.smtp_url is not None)),
         promises=Promises(),
         doorbell=doorbell,
         queue=RequestQueue(database, clock, settings.job_lease * 1_000, audit),
         quarantine=quarantine,
+        anomalies=Anomalies(database, audit, clock),
         findings=Findings(database, audit, clock, settings.expected_days * 86_400_000),
         simulations=Simulations(database, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         suggestions=Suggestions(database, stores, rulebook, audit, clock, sights),
@@ -174,9 +177,10 @@ def bootstrap(
         query=Query(database, keyring, stores, audit, clock, sights, classification, metrics),
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
-        subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        subjects=cases.subjects,
+        cases=cases,
         upstreams=Upstreams(database, keyring, audit, clock),
-        choices=Choices(database, keyring, rulebook, audit, clock),
+        choices=cases.choices,
         previews=Previews(database, keyring, stores, audit, clock),
         identity=Identity(database, keyring, audit, clock),
         metrics=metrics,

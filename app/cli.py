@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app import cli_accounts, cli_identity, cli_observe, cli_views, first_start, local_certificate
+from app import cli_accounts, cli_identity, cli_observe, cli_requests, cli_views, first_start, local_certificate
 from app.access.modes import IdentityMode
 from app.access.roles import Role
 from app.access.service import Kind, all_projects, project_by_id
@@ -273,6 +273,7 @@ project.add_command(cli_identity.identity)
 project.add_command(cli_accounts.time_zone)
 cli.add_command(cli_accounts.account)
 cli.add_command(cli_identity.request)
+cli_requests.add_to(cli_identity.request)
 
 
 @cli.group()

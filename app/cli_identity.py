@@ -56,6 +56,9 @@ def preview(settings: Settings, project_id: int, ids: TextIO, show_ids: bool) ->
     for name in ("people", "ids", "events", "profiles", "held", "erased"):
         click.echo(f"{name}={getattr(found, name)}")
     click.echo(f"unknown_lines={','.join(str(at + 1) for at in found.unknown) or '-'}")
+    click.echo(f"archives={found.archives}\nlegal_holds={found.legal_holds}")
+    click.echo(f"places={' '.join(f'{name}:{n}' for name, n in found.places.items()) or '-'}")
+    click.echo(f"recipients={' '.join(found.recipients) or '-'}")
     if found.members is not None:
         heads = ("id", "canonical", "kind", "means", "state", "pseudonyms")
         rows = [(m.identifier, m.canonical, m.kind, m.means, m.state, " ".join(m.pseudonyms)) for m in found.members]

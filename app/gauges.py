@@ -22,7 +22,7 @@ from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
-from app.subjects.tables import subject_request
+from app.subjects.tables import legal_hold, subject_request
 from app.upstream.tables import errand, outgoing, upstream
 
 _NAMED_PROJECTS = 50
@@ -48,6 +48,13 @@ def _requests(tx: Connection) -> Iterator[Metric]:
     of = subject_request.c
     family = GaugeMetricFamily("portcullis_subject_requests", "Subject requests by kind and state.", labels=("kind", "state"))
     yield _grouped(tx, family, of.kind, of.state)
+    means = "Requests on the clock of the law, by regime and per cent of the time that an alarm told of."
+    clocks = GaugeMetricFamily("portcullis_requests_waiting", means, labels=("regime", "used"))
+    answered = of.state.in_(("answered", "cancelled", "done", "rejected"))
+    late = sa.and_(of.alarm_level == 100, sa.not_(answered))
+    yield _grouped(tx, clocks, of.compliance_type, of.alarm_level, where=sa.or_(of.next_alarm_ms.is_not(None), late))
+    standing = _count(tx, legal_hold, legal_hold.c.lifted_ms.is_(None))
+    yield _single("portcullis_legal_holds", "Legal holds in force.", standing)
 
 
 def _keys(tx: Connection) -> Iterator[Metric]:

@@ -15,6 +15,8 @@ from app.proxies import MOST_HOPS, TrustedProxies
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
+REQUEST_STEPS = ("identity", "approval", "second_person", "answer")
+"""What PORTCULLIS_REQUEST_STEPS may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Settings:
     `data_dir` holds everything of the embedded default. `database_url` is a SQLAlchemy URL (SQLite or PostgreSQL);
     `redis_url` may be None: then nobody rings the doorbell and the dispatcher does the work itself.
     `erasure_grace` is how many seconds an erasure waits, hidden but still cancellable, before it starts.
+    `request_steps` is what persons must do before a subject request runs, or to end it: `app.subjects.model.Required`.
     `quarantine_days` is how long a held event waits for an officer before it is deleted.
     `deletion_undo_days` is for how many days a data deletion hides what it covers and can be undone, before it is carried out.
     `archive_ttl` is how many seconds a retrieval archive can be downloaded.
@@ -49,6 +52,7 @@ class Settings:
     base_url: str
     log_level: str
     erasure_grace: int
+    request_steps: frozenset[str]
     archive_ttl: int
     job_lease: int
     geoip_db: Path | None
@@ -88,6 +92,7 @@ class Settings:
             tls_key=tls_key,
             log_level=_choice(env, "PORTCULLIS_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             erasure_grace=_integer(env, "PORTCULLIS_ERASURE_GRACE", 0, 0, 30 * 86_400),
+            request_steps=_words(env, "PORTCULLIS_REQUEST_STEPS", REQUEST_STEPS),
             archive_ttl=_integer(env, "PORTCULLIS_ARCHIVE_TTL", 7 * 86_400, 60, 90 * 86_400),
             geoip_db=Path(env["GEOIP_DB"]).expanduser().absolute() if env.get("GEOIP_DB") else None,
             trusted_proxies=_proxies(env, "PORTCULLIS_TRUSTED_PROXIES"),
@@ -187,3 +192,12 @@ def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
     if text in allowed:
         return text
     raise StartupRefused(f"{name} is not one of {', '.join(allowed)}", field=name, remedy=f"set {name}={default}")
+
+
+def _words(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> frozenset[str]:
+    words = frozenset(each.strip().lower() for each in env.get(name, "").split(",") if each.strip())
+    if words <= set(allowed):
+        return words
+    raise StartupRefused(
+        f"{name} names something else than {', '.join(allowed)}", field=name, remedy=f"set {name}=identity,answer, or unset it"
+    )

@@ -32,7 +32,7 @@ from app.query import views as query
 from app.rulebook import views as rulebook
 from app.rulebook.promises import Promise
 from app.settings import Settings
-from app.subjects import gdpr_views as gdpr, views as subjects
+from app.subjects import gdpr_views as gdpr, views as subjects, workflow_views as workflow
 from app.upstream import views as upstream
 
 _VERSION = "0.1.0"
@@ -60,8 +60,8 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(gdpr.blueprint())
     app.register_blueprint(schemas.blueprint())
     app.register_blueprint(access.blueprint())
-    every = (check, rulebook, subjects, identity, custody, audit, quarantine, observe, lexicon, dataviews, deletions, upstream)
-    for capability in every:
+    governed = (quarantine, observe, lexicon, dataviews, deletions, upstream)
+    for capability in (check, rulebook, subjects, workflow, identity, custody, audit, *governed):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(access.settings_blueprint())

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from app.audit.entry import AuditAction
 from app.bootstrap import Services
+from app.subjects.effects import destroy_archive
 from app.subjects.queue import current
-from app.subjects.service import destroy_archive
 from app.subjects.tables import archive
 from jobs import entries, errands
 

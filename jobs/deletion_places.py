@@ -29,6 +29,7 @@ from app.upstream import covered as waiting, outbox
 from app.upstream.covered import Queued, without
 from app.where.evaluate import matches
 from app.where.tree import Arrival, Comparison, Expr, Literal, conjunction
+from jobs import withholding
 from policies.model import Scope
 
 ROWS_AT_ONCE = 1_000
@@ -158,6 +159,7 @@ class StoredEvents:
         # One that was sent again meanwhile has replaced the one that was found, and is new.
         locked = self._run.store.locked_events(tx, self._project_id, keys)
         rows = [row for row in locked if row.received_ms <= self._run.deletion.received_up_to_ms]
+        withholding.refuse_held(tx, self._project_id, [(row.uid, row.name) for row in rows])
         if self._run.deletion.extent.whole:
             return self._run.store.delete_events(tx, self._project_id, rows)
         changed = [self._without(row) for row in rows]
@@ -203,6 +205,7 @@ class StoredProfiles:
         rows = self._run.store.profiles_of(tx, self._project_id, uids).values()
         texts = [(row, without(row.properties, self._run.names)) for row in rows]
         changed = [msgspec.structs.replace(row, properties=text) for row, text in texts if text is not None]
+        withholding.refuse_held(tx, self._project_id, [(row.uid, None) for row in changed])
         return self._run.store.rewrite_profiles(tx, self._project_id, changed)
 
 

@@ -50,6 +50,7 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
         cleanup.clean(services)
     if look or look_long:
         services.findings.round(long=look_long)
+        services.cases.clocks.round()
     if look_long:
         services.anomalies.round()
     return len(due) + len(simulations)

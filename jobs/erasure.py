@@ -26,10 +26,10 @@ from app.identity import fence, register as people
 from app.identity.closure import closure_of
 from app.identity.tables import register
 from app.subjects import certificate
-from app.subjects.model import RequestState, Step
+from app.subjects.model import Outcome, Step
 from app.subjects.queue import Claim, current
 from app.upstream import errands as passed_on
-from jobs import entries, errands
+from jobs import entries, errands, withholding
 from policies.model import SubjectState
 
 UIDS_AT_ONCE = 500
@@ -56,11 +56,13 @@ class Location:
 
 
 def survey(services: Services, claim: Claim) -> None:
-    """START: count what is there before anything goes."""
-    found = _count_everywhere(services, claim)
+    """START: count what is there before anything goes; once more after a legal hold, with what went before it."""
+    found = _count_everywhere(services, claim, everyone=True)
     with services.database.write() as tx:
         services.queue.hold(tx, claim)
-        services.queue.advance(tx, claim, Step.DELETE, {f"before.{name}": n for name, n in found.items()})
+        counts = current(tx, claim.request.id).counts
+        before = {f"before.{name}": n + counts.get(f"deleted.{name}", 0) for name, n in found.items()}
+        services.queue.advance(tx, claim, Step.DELETE, before | {name: 0 for name in counts if name.startswith("kept.")})
 
 
 def delete(services: Services, claim: Claim) -> None:
@@ -69,6 +71,7 @@ def delete(services: Services, claim: Claim) -> None:
         for uids in _pages(services, claim):
             while _delete_some(services, claim, place, uids):
                 pass
+        _delete_unheld(services, claim, place)
     with services.database.write() as tx:
         services.queue.hold(tx, claim)
         services.queue.advance(tx, claim, Step.VERIFY)
@@ -92,24 +95,51 @@ def verify(services: Services, claim: Claim) -> None:
 
 def shred(services: Services, claim: Claim) -> None:
     """SHRED: the register rows become tombstones; ids, keys, uids and audit references are gone with them."""
-    while _entomb_some(services, claim):
-        pass
+    request = claim.request
+    for uids in _pages(services, claim):
+        with services.database.write() as tx:
+            fence.enter_exclusive(tx, request.project_id)
+            services.queue.hold(tx, claim)
+            # Before its keys go: a collector knows these people by every id of theirs.
+            revealed = people.reveal(tx, services.keyring.of(tx, request.project_id), uids)
+            errands.take(services, tx, request, sorted(each.identifier for each in revealed.values()))
+            services.queue.tally(tx, claim, {"tombstones.register": people.entomb(tx, request.project_id, uids)})
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        services.queue.advance(tx, claim, Step.PURGE)
+        counts = _phase(current(tx, request.id).counts, "tombstones")
+        entries.stage(services, tx, request, AuditAction.ERASURE_SHREDDED, counts)
 
 
 def certify(services: Services, claim: Claim) -> None:
-    """CERTIFY: sign what was done, in the transaction that ends the request."""
+    """CERTIFY: sign what was done, in the transaction that ends the request. What a legal hold keeps is not certified."""
+    if kept := withholding.kept(services, claim):
+        _end_partly(services, claim, kept)
+        return
     with services.database.write() as tx:
         services.queue.hold(tx, claim)
         keys = services.keyring.of(tx, claim.request.project_id)
-        now = services.clock()
         outcomes, request = errands.outcomes(services, tx, claim.request), current(tx, claim.request.id)
         request = replace(request, counts={**request.counts, **outcomes})
-        note = certificate.issue(request, now, keys.signing)
+        note = certificate.issue(request, services.clock(), keys.signing)
         passed_on.tell(tx, request.id)
         facts = {"sha256": digest(note)}
         services.queue.advance(tx, claim, Step.FINISHED, outcomes, certificate=note)
-        services.queue.move(tx, claim, RequestState.DONE, finished_ms=now)
+        services.queue.finish(tx, claim)
         entries.stage(services, tx, claim.request, AuditAction.ERASURE_CERTIFIED, facts=facts)
+
+
+def _end_partly(services: Services, claim: Claim, kept: dict[str, int]) -> None:
+    with services.database.write() as tx:
+        services.queue.hold(tx, claim)
+        counts = current(tx, claim.request.id).counts
+        gone = sum(n for name, n in counts.items() if name.startswith(("deleted.", "tombstones.")))
+        outcome = Outcome.PARTIAL if gone else Outcome.REFUSED
+        passed_on.tell(tx, claim.request.id)
+        services.queue.advance(tx, claim, Step.FINISHED, kept | errands.outcomes(services, tx, claim.request))
+        services.queue.finish(tx, claim, outcome)
+        facts = {"kind": claim.request.kind.value, "outcome": outcome.value}
+        entries.stage(services, tx, claim.request, AuditAction.REQUEST_DONE, kept, facts)
 
 
 # --- their effects ---------------------------------------------------------------------------------------------------
@@ -122,6 +152,18 @@ def _delete_some(services: Services, claim: Claim, place: Location, uids: list[i
         if deleted:
             services.queue.tally(tx, claim, {f"deleted.{place.name}": deleted})
     return deleted
+
+
+def _delete_unheld(services: Services, claim: Claim, place: Location) -> None:
+    """Of people under a legal hold: what it does not keep."""
+    for held in withholding.held_of(services, claim):
+        uids = [uid for uid, scope in held.items() if not withholding.in_part(scope, place.name)]
+        uids = [uid for uid in uids if not withholding.spares(held[uid], place.name)]
+        while uids and _delete_some(services, claim, place, uids):
+            pass
+        for uid, scope in held.items():
+            if withholding.in_part(scope, place.name):
+                withholding.delete_other_events(services, claim, uid, scope)
 
 
 def _delete_again(services: Services, tx: Connection, claim: Claim) -> None:
@@ -150,24 +192,6 @@ def _reach_everyone(services: Services, claim: Claim) -> int:
 def _missed(services: Services, tx: Connection, project_id: int, uids: list[int]) -> list[int]:
     """Living ids in the closure of these, which are being erased."""
     return closure_of(tx, services.keyring.of(tx, project_id), uids).uids
-
-
-def _entomb_some(services: Services, claim: Claim) -> bool:
-    request = claim.request
-    with services.database.write() as tx:
-        fence.enter_exclusive(tx, request.project_id)
-        services.queue.hold(tx, claim)
-        uids = people.uids_of_request(tx, request.project_id, request.id, UIDS_AT_ONCE)
-        if uids:
-            # Before its keys go: a collector knows these people by every id of theirs.
-            revealed = people.reveal(tx, services.keyring.of(tx, request.project_id), uids)
-            errands.take(services, tx, request, sorted(each.identifier for each in revealed.values()))
-            services.queue.tally(tx, claim, {"tombstones.register": people.entomb(tx, request.project_id, uids)})
-            return True
-        services.queue.advance(tx, claim, Step.PURGE)
-        counts = _phase(current(tx, request.id).counts, "tombstones")
-        entries.stage(services, tx, request, AuditAction.ERASURE_SHREDDED, counts)
-        return False
 
 
 # --- places and people -----------------------------------------------------------------------------------------------
@@ -214,28 +238,33 @@ def _of(place: Place, project_id: int, uids: list[int]) -> sa.ColumnElement[bool
     return sa.and_(place.table.c.project_id == project_id, place.subject.in_(uids))
 
 
-def _count_everywhere(services: Services, claim: Claim) -> dict[str, int]:
-    """Rows by place, each page of uids in a transaction of its own."""
+def _count_everywhere(services: Services, claim: Claim, *, everyone: bool = False) -> dict[str, int]:
+    """Rows by place, each page of uids in a transaction of its own; without `everyone` not what a legal hold keeps."""
     places = locations(services, claim)
     found = dict.fromkeys((place.name for place in places), 0)
-    for uids in _pages(services, claim):
+    for held in () if everyone else withholding.held_of(services, claim):
+        for place in places:
+            found[place.name] += withholding.left_over(services, claim, held, place.name, place.count)
+    for uids in _pages(services, claim, everyone=everyone):
         for place in places:
             with services.database.read() as tx:
                 found[place.name] += place.count(tx, uids)
     return found
 
 
-def _pages(services: Services, claim: Claim) -> Iterator[list[int]]:
-    """The uids of the request, some hundreds at a time, in uid order."""
+def _pages(services: Services, claim: Claim, *, everyone: bool = False) -> Iterator[list[int]]:
+    """The uids of the request, some hundreds at a time, in uid order; without `everyone` those that no legal hold keeps."""
     request, after = claim.request, 0
     mine = sa.select(register.c.uid).where(register.c.project_id == request.project_id, register.c.request_id == request.id)
     while True:
         page = mine.where(register.c.uid > after).order_by(register.c.uid).limit(UIDS_AT_ONCE)
         with services.database.read() as tx:
             uids = list(tx.execute(page).scalars())
+            free = uids if everyone else withholding.free(tx, request.project_id, uids)
         if not uids:
             return
-        yield uids
+        if free:
+            yield free
         after = uids[-1]
 
 

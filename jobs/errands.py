@@ -17,7 +17,7 @@ from app.audit.entry import AuditAction, Entry
 from app.bootstrap import Services
 from app.identity.groups import named_group
 from app.subjects import certificate
-from app.subjects.model import RequestState, SubjectRequest
+from app.subjects.model import RequestKind, RequestState, SubjectRequest
 from app.subjects.queue import SYSTEM, current
 from app.turns import Turn
 from app.upstream import asking, errands, outbox
@@ -38,7 +38,8 @@ _REFUSED = "refused"
 
 def take(services: Services, tx: Connection, request: SubjectRequest, identifiers: list[str]) -> None:
     """Pass a request on for these ids: in the transaction that destroys them here, or that answers with what is held here."""
-    kind = ErrandKind(request.kind.value)
+    # A collector knows two wishes: erase, and a copy, whatever article asks for it.
+    kind = ErrandKind.ERASURE if request.kind is RequestKind.ERASURE else ErrandKind.ACCESS
     wish = Wish(request.id, request.project_id, kind, request.compliance_type, request.disclosure_type)
     errands.take(tx, services.keyring.of(tx, request.project_id), wish, identifiers, services.clock())
 
@@ -140,8 +141,11 @@ def _restate(services: Services, request_id: str) -> bool:
     with services.database.write() as tx:
         request = current(tx, request_id)
         ended = request.finished_ms
-        if request.state is not RequestState.DONE or ended is None:
+        if request.state not in (RequestState.DONE, RequestState.ANSWERED) or ended is None:
             return False  # Its certificate is still to be issued, and will say it.
+        if request.certificate is None:
+            errands.tell(tx, request_id)
+            return False  # What a legal hold keeps is not certified, whatever the collector did.
         counts = outcomes(services, tx, request)
         request = replace(request, counts={**request.counts, **counts})
         note = certificate.issue(request, ended, services.keyring.of(tx, request.project_id).signing)

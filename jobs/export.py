@@ -21,7 +21,7 @@ from app.identity import fence, register
 from app.identity.tables import register as table
 from app.subjects import archive
 from app.subjects.archive import ArchiveRevoked, ArchiveWriter
-from app.subjects.model import RequestState, Step, SubjectRequest
+from app.subjects.model import Outcome, Step, SubjectRequest
 from app.subjects.queue import Claim
 from app.subjects.tables import request_subject
 from jobs import entries, errands
@@ -52,8 +52,15 @@ def collect(services: Services, claim: Claim) -> None:
         revealed = register.reveal(tx, services.keyring.of(tx, request.project_id), uids)
         errands.take(services, tx, request, sorted(each.identifier for each in revealed.values()))
         services.queue.advance(tx, claim, Step.FINISHED, {f"archived.{name}": n for name, n in counts.items()})
-        services.queue.move(tx, claim, RequestState.DONE)
+        services.queue.finish(tx, claim, _outcome(uids, left_out))
         entries.stage(services, tx, request, AuditAction.ARCHIVE_READY, counts)
+
+
+def _outcome(shown: list[int], left_out: int) -> Outcome:
+    """Whoever is hidden by now (restricted, or being erased) is not in the copy, and the answer says so."""
+    if not left_out:
+        return Outcome.COMPLETE
+    return Outcome.PARTIAL if shown else Outcome.REFUSED
 
 
 def _begin(services: Services, claim: Claim) -> ArchiveWriter:

@@ -11,6 +11,7 @@ import msgspec
 
 from app.audit.entry import iso
 from app.subjects.archive import ArchiveWriter
+from app.subjects.model import RequestKind
 from jobs.holdings import Holdings
 
 
@@ -32,11 +33,17 @@ def _members(holdings: Holdings) -> Mapping[str, Iterable[Any]]:
         return {"categories.ndjson": [holdings.categories()]}
     if disclosure == "Sources":
         return {"sources.ndjson": [holdings.sources()]}
-    return {
+    given = {
         "events.ndjson": holdings.events(),
         "profiles.ndjson": holdings.profiles(),
-        "quarantined.ndjson": holdings.held_events(),
         "identifiers.ndjson": holdings.identifiers(),
+    }
+    if holdings.request.kind is RequestKind.PORTABILITY:
+        # What the person gave or was seen to do (WP 242), not what was made of it here.
+        return given
+    return {
+        **given,
+        "quarantined.ndjson": holdings.held_events(),
         "pseudonyms.ndjson": holdings.bridges(),
         "signals.ndjson": holdings.signals(),
     }

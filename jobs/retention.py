@@ -25,7 +25,7 @@ from app.quarantine import lapse
 from app.subjects.queue import SYSTEM
 from app.turns import LostTurn, Turn
 from app.where.evaluate import Subject
-from jobs import purge
+from jobs import purge, withholding
 from jobs.steps import code_of
 from policies.model import Scope
 from policies.retention import Expiry, expiries
@@ -160,7 +160,9 @@ def _event_batch(run: _Run, rule: Expiry) -> bool:
 
 
 def _remove_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[EventRow]) -> None:
-    deleted = run.store.delete_events(tx, mark.project_id, [row for row in rows if rule.covers(row.name)])
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
+    going = [row for row in rows if rule.covers(row.name) and not stays(row.uid, row.name)]
+    deleted = run.store.delete_events(tx, mark.project_id, going)
     retention.advance(tx, mark, {"events": deleted}, events=deleted)
 
 
@@ -168,8 +170,9 @@ def _strip_events(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Seq
     changed, removed = [], 0
     # What a data deletion hides by a condition stays as it is until it goes: without a property it might show again.
     sight = run.services.sights.internal(tx, project_by_id(tx, mark.project_id))
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
     for row in rows:
-        if sight.events is not None and not sight.shows(_as_subject(row)):
+        if stays(row.uid, row.name) or (sight.events is not None and not sight.shows(_as_subject(row))):
             continue
         kept, n = rule.without(Scope.EVENT, row.name, msgspec.json.decode(row.properties))
         if n:
@@ -197,7 +200,8 @@ def _profile_batch(run: _Run, rule: Expiry) -> bool:
 
 def _strip_profiles(run: _Run, tx: Connection, rule: Expiry, mark: Mark, rows: Sequence[ProfileRow]) -> None:
     changed, removed = [], 0
-    for row in rows:
+    stays = withholding.untouchable(tx, mark.project_id, {row.uid for row in rows})
+    for row in (each for each in rows if not stays(each.uid, None)):
         kept, n = rule.without(Scope.GROUP if row.group_key else Scope.PROFILE, "", msgspec.json.decode(row.properties))
         if n:
             changed.append(msgspec.structs.replace(row, properties=msgspec.json.encode(kept).decode()))

@@ -18,7 +18,7 @@ from app.bootstrap import Services
 from app.errors import PortcullisError
 from app.subjects.model import NEXT_STEP, RequestKind, RequestState, Step
 from app.subjects.queue import Claim, LostClaim, current
-from jobs import entries, erasure, export, purge
+from jobs import confirm, entries, erasure, export, purge, rectify
 from jobs.heartbeat import beating
 
 StepFunction = Callable[[Services, Claim], None]
@@ -30,6 +30,7 @@ def _nothing_to_prepare(services: Services, claim: Claim) -> None:
         services.queue.advance(tx, claim, NEXT_STEP[RequestKind.ACCESS][Step.START])
 
 
+_COPY: Mapping[Step, StepFunction] = {Step.START: _nothing_to_prepare, Step.COLLECT: export.collect}
 STEPS: Mapping[RequestKind, Mapping[Step, StepFunction]] = {
     RequestKind.ERASURE: {
         Step.START: erasure.survey,
@@ -39,7 +40,11 @@ STEPS: Mapping[RequestKind, Mapping[Step, StepFunction]] = {
         Step.PURGE: purge.purge,
         Step.CERTIFY: erasure.certify,
     },
-    RequestKind.ACCESS: {Step.START: _nothing_to_prepare, Step.COLLECT: export.collect},
+    RequestKind.ACCESS: _COPY,
+    RequestKind.PORTABILITY: _COPY,
+    RequestKind.RECTIFICATION: {Step.START: rectify.profile, Step.REWRITE: rectify.events},
+    RequestKind.RESTRICTION: {Step.START: confirm.restricted},
+    RequestKind.OBJECTION: {Step.START: confirm.objected},
 }
 
 
@@ -73,7 +78,7 @@ def code_of(fault: BaseException) -> str:
 def _walk(services: Services, claim: Claim) -> None:
     while True:
         request = services.queue.look(claim)
-        if request.started_ms is None:
+        if request.state is RequestState.PENDING:
             _begin(services, claim)
         STEPS[request.kind][request.step](services, claim)
         with services.database.read() as tx:
@@ -84,9 +89,9 @@ def _walk(services: Services, claim: Claim) -> None:
 def _begin(services: Services, claim: Claim) -> None:
     with services.database.write() as tx:
         services.queue.hold(tx, claim)
-        services.queue.move(tx, claim, RequestState.RUNNING, started_ms=services.clock())
-        facts = {"kind": claim.request.kind.value}
-        entries.stage(services, tx, claim.request, AuditAction.REQUEST_STARTED, facts=facts)
+        if services.queue.start(tx, claim):
+            facts = {"kind": claim.request.kind.value}
+            entries.stage(services, tx, claim.request, AuditAction.REQUEST_STARTED, facts=facts)
 
 
 def _release(services: Services, claim: Claim, code: str) -> None:

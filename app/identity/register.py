@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.database import Holds
 from app.identity.forms import form_of
 from app.identity.tables import register
 from app.keys.sealing import seal, unseal
@@ -311,20 +312,9 @@ def restore_state(tx: Connection, project_id: int, request_id: str) -> int:
     return tx.execute(sa.update(register).where(of_request, register.c.uid.is_not(None)).values(values)).rowcount
 
 
-def uids_of_request(tx: Connection, project_id: int, request_id: str, limit: int) -> list[int]:
-    """Some uids that a request is erasing, in uid order; empty once all are tombstones."""
-    rows = sa.select(register.c.uid).where(
-        register.c.project_id == project_id, register.c.request_id == request_id, register.c.uid.is_not(None)
-    )
-    return list(tx.execute(rows.order_by(register.c.uid).limit(limit)).scalars())
-
-
-_FORGOTTEN = ("uid", "person", "prior_state", "sealed_id", "wrapped_key", "audit_ref", "refused_purposes", "read_as", "led")
-
-
 def entomb(tx: Connection, project_id: int, uids: Sequence[int]) -> int:
     """Turn rows into tombstones: the digest stays, the person's key, id, uid and audit reference are destroyed."""
-    emptied = dict.fromkeys(_FORGOTTEN)
+    emptied = dict.fromkeys(each.name for each in register.columns if each.info["holds"] is Holds.SUBJECT)
     rows = sa.and_(register.c.project_id == project_id, register.c.uid.in_(list(uids)))
     return tx.execute(sa.update(register).where(rows).values(state=SubjectState.ERASED.value, **emptied)).rowcount
 

@@ -21,6 +21,8 @@ register = sa.Table(
     column("state", sa.Text, nullable=False, holds=Holds.TOMBSTONE),
     # What the state was before an erasure was accepted, for a cancellation in the grace period.
     column("prior_state", sa.Text, holds=Holds.SUBJECT),
+    # What the state was before a restriction (GDPR article 18), and is again once that is lifted.
+    column("restricted_from", sa.Text, holds=Holds.SUBJECT),
     column("sealed_id", sa.LargeBinary, holds=Holds.SUBJECT),
     column("wrapped_key", sa.LargeBinary, holds=Holds.SUBJECT),
     column("audit_ref", sa.Text, holds=Holds.SUBJECT),

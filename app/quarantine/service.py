@@ -21,7 +21,6 @@ from app.access.service import Principal
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
-from app.errors import NotFound
 from app.events import retention
 from app.events.placement import EventStores
 from app.identity import fence, keyed, register

@@ -13,7 +13,7 @@ from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import InvalidInput
-from app.identity import fence, register, signals
+from app.identity import fence, register, restriction, signals
 from app.identity.closure import Closure, closure
 from app.identity.register import Row
 from app.identity.signals import Evidence
@@ -59,12 +59,19 @@ class Choices:
         """
         with self._database.write() as tx:
             fence.enter_exclusive(tx, by.project.id)
-            self._require(tx, by, set(purposes))
-            found = self._everyone(tx, by, identifiers)
-            if purposes:
-                refused = {row: row.refused | set(purposes) for row in found.people.values()}
-                return self._refuse(tx, by, found, refused, AuditAction.PURPOSES_REFUSED, purposes)
-            return self._switch(tx, by, found, register.ACCEPTED, SubjectState.OPTED_OUT, AuditAction.OPT_OUT_SET)
+            self.require(tx, by, set(purposes))
+            return self.object_to(tx, by, self.everyone(tx, by, identifiers), purposes)
+
+    def object_to(self, tx: Connection, by: Principal, found: Closure, purposes: Sequence[str]) -> Changed:
+        """The same for a closure that is known, in the caller's transaction and under the caller's exclusive fence.
+
+        Whoever is restricted stays so, and is opted out once that is lifted.
+        """
+        if purposes:
+            refused = {row: row.refused | set(purposes) for row in found.people.values()}
+            return self._refuse(tx, by, found, refused, AuditAction.PURPOSES_REFUSED, purposes)
+        restriction.opt_out_later(tx, by.project.id, found.uids)
+        return self._switch(tx, by, found, register.ACCEPTED, SubjectState.OPTED_OUT, AuditAction.OPT_OUT_SET)
 
     def opt_in(self, by: Principal, identifiers: Sequence[str], purposes: Sequence[str] = ()) -> Changed:
         """Record the consent of these people, also after an opt-out; or lift their refusals of these purposes.
@@ -76,10 +83,10 @@ class Choices:
             fence.enter_exclusive(tx, by.project.id)
             if purposes:
                 found = closure(tx, self._keyring.of(tx, by.project.id), identifiers)
-                self._require(tx, by, set(purposes).difference(*(row.refused for row in found.people.values())))
+                self.require(tx, by, set(purposes).difference(*(row.refused for row in found.people.values())))
                 allowed = {row: row.refused - set(purposes) for row in found.people.values()}
                 return self._refuse(tx, by, found, allowed, AuditAction.PURPOSES_ALLOWED, purposes)
-            found = self._everyone(tx, by, identifiers)
+            found = self.everyone(tx, by, identifiers)
             undecided = (SubjectState.ACTIVE, SubjectState.OPTED_OUT)
             return self._switch(tx, by, found, undecided, SubjectState.OPTED_IN, AuditAction.OPT_IN_SET)
 
@@ -96,8 +103,8 @@ class Choices:
             for row in map(rows.get, identifiers)
         ]
 
-    def _everyone(self, tx: Connection, by: Principal, identifiers: Sequence[str]) -> Closure:
-        """The closure of these ids, with those in it that nobody has seen."""
+    def everyone(self, tx: Connection, by: Principal, identifiers: Sequence[str]) -> Closure:
+        """The closure of these ids, with those in it that nobody has seen; in the caller's transaction, under its fence."""
         keys = self._keyring.of(tx, by.project.id)
         unseen = set(identifiers) - register.resolve(tx, keys, identifiers).keys()
         inherited = register.standing_of_forms(tx, keys, unseen)
@@ -105,7 +112,8 @@ class Choices:
         register.enrol(tx, keys, unseen - gone, self._clock(), inherited=inherited)
         return closure(tx, keys, identifiers)
 
-    def _require(self, tx: Connection, by: Principal, purposes: Collection[str]) -> None:
+    def require(self, tx: Connection, by: Principal, purposes: Collection[str]) -> None:
+        """Raises `InvalidInput` for a purpose that the active policy does not have."""
         if not purposes:
             return
         named = [each.name for each in self._rulebook.active(tx, by.project.id).written.consent.purposes]

@@ -10,15 +10,20 @@ from app.access.roles import Permission
 from app.audit.entry import iso
 from app.errors import Conflict, InvalidInput, NotAllowed
 from app.http import Problem, app_dialect, caller, json_body, json_response, needs, services, speak
-from app.subjects.model import RequestKind, RequestState, SubjectRequest
+from app.subjects.model import Outcome, RequestKind, RequestState, SubjectRequest
 from app.subjects.schemas import NewRequestSchema
 from app.subjects.service import Accepted, RequestStatus
 from app.subjects.views import archive_response, warnings
 
 _STATUS = {
+    RequestState.RECEIVED: "STAGING",
+    RequestState.IDENTIFIED: "STAGING",
     RequestState.PENDING: "PENDING",
     RequestState.RUNNING: "STARTED",
+    RequestState.PAUSED: "PENDING",
     RequestState.DONE: "SUCCESS",
+    RequestState.ANSWERED: "SUCCESS",
+    RequestState.REJECTED: "REVOKED",
     RequestState.FAILED: "FAILURE",
     RequestState.CANCELLED: "REVOKED",
 }
@@ -89,7 +94,7 @@ def cancel_deletion(tracking_id: str | None = None) -> Response:
     """Take back a deletion that has not started: 204, or 405 once it has."""
     _check_token()
     try:
-        services().subjects.cancel(caller(), tracking_id or _tracking_id())
+        services().cases.acts.cancel(caller(), tracking_id or _tracking_id())
     except Conflict as refused:
         return app_dialect(Problem(405, refused.code, refused.message, remedy=refused.remedy, allow="GET"))
     return Response(status=204)
@@ -172,6 +177,9 @@ def _job(found: SubjectRequest) -> dict[str, Any]:
 
 
 def _status(found: SubjectRequest) -> str:
+    # What was kept under a legal hold was not deleted: a client that reads SUCCESS would tell its user so.
+    if found.outcome in (Outcome.PARTIAL, Outcome.REFUSED, Outcome.FAILED) and found.state is not RequestState.REJECTED:
+        return "FAILURE"
     waiting = found.state is RequestState.PENDING and (found.next_due_ms or 0) > services().clock()
     return "STAGING" if waiting else _STATUS[found.state]
 

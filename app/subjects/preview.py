@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,7 +13,7 @@ from sqlalchemy.engine import Connection
 from app.access.service import Project
 from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
-from app.database import Database
+from app.database import Database, data_map
 from app.events.placement import EventStores
 from app.identity import register
 from app.identity.closure import Closure, closure, pseudonyms_of
@@ -19,6 +21,9 @@ from app.identity.derive import DEVICE_PREFIX
 from app.identity.groups import named_group
 from app.keys.service import Keyring, ProjectKeys
 from app.quarantine.tables import quarantined
+from app.subjects.effects import archives_of
+from app.subjects.holds import scopes_of
+from app.upstream.tables import upstream
 
 MOST_SHOWN = 1_000
 _AT_ONCE = 500
@@ -39,7 +44,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A closure in figures. `unknown` are positions of ids that mean nobody here; `erased` counts those asked for that are
+    """A closure in figures. `places` counts rows in every place of the data map, `archives` copies that an erasure would destroy.
+    `recipients` are the hosts to which this project forwards, `legal_holds` counts ids of whom something would be kept.
+    `unknown` are positions of ids that mean nobody here; `erased` counts those asked for that are
     erased. `members` is None for a reader who may not see ids; `more` says how many are left out of it."""
 
     people: int
@@ -47,6 +54,10 @@ class Preview:
     events: int
     profiles: int
     held: int
+    places: Mapping[str, int]
+    archives: int
+    recipients: tuple[str, ...]
+    legal_holds: int
     unknown: tuple[int, ...]
     erased: int
     members: Sequence[Shown] | None
@@ -72,6 +83,8 @@ class Previews:
             found = closure(tx, keys, identifiers)
             events, profiles, held = self._counts(tx, project, found.uids)
             members = _shown(tx, keys, found) if show_ids else None
+            places, archives = _places(tx, project.id, found.uids), len(archives_of(tx, project.id, found.uids))
+            recipients, kept = _recipients(tx, project.id), len(scopes_of(tx, project.id, found.uids))
             counts = {"named": len(identifiers), "people": len(found.people), "ids": len(found.members)}
             facts = {"ids": "shown" if show_ids else "withheld"}
             entry = Entry(AuditAction.SUBJECTS_PREVIEWED, project.id, actor, self._clock(), counts=counts, facts=facts)
@@ -83,6 +96,10 @@ class Previews:
             events=events,
             profiles=profiles,
             held=held,
+            places=places,
+            archives=archives,
+            recipients=recipients,
+            legal_holds=kept,
             unknown=tuple(at for at, each in enumerate(identifiers) if each in missing),
             erased=found.erased,
             members=members,
@@ -98,6 +115,21 @@ class Previews:
             mine = sa.and_(quarantined.c.project_id == project.id, quarantined.c.uid.in_(some))
             held += int(tx.execute(sa.select(sa.func.count()).select_from(quarantined).where(mine)).scalar_one())
         return events, profiles, held
+
+
+def _places(tx: Connection, project_id: int, uids: list[int]) -> dict[str, int]:
+    """Rows of these ids in each place that has any."""
+    found: Counter[str] = Counter()
+    for start in range(0, len(uids), _AT_ONCE):
+        for place in data_map():
+            mine = sa.and_(place.table.c.project_id == project_id, place.subject.in_(uids[start : start + _AT_ONCE]))
+            found[place.name] += int(tx.execute(sa.select(sa.func.count()).select_from(place.table).where(mine)).scalar_one())
+    return {name: n for name, n in sorted(found.items()) if n}
+
+
+def _recipients(tx: Connection, project_id: int) -> tuple[str, ...]:
+    bases = tx.execute(sa.select(upstream.c.base).where(upstream.c.project_id == project_id)).scalars()
+    return tuple(urlsplit(each).hostname or "" for each in bases)
 
 
 def _shown(tx: Connection, keys: ProjectKeys, found: Closure) -> list[Shown]:

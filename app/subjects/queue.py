@@ -20,13 +20,15 @@ from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.errors import NotFound, PortcullisError
-from app.subjects.model import MOVES, RequestKind, RequestState, Step, SubjectRequest
+from app.subjects import workflow
+from app.subjects.model import Outcome, RequestKind, RequestState, Required, Step, SubjectRequest
 from app.subjects.tables import subject_request
+from app.subjects.workflow import Event
 
 # Who the audit log says did it, when no person did.
 SYSTEM = "system"
 MAX_ATTEMPTS = 12
-_OPEN = (RequestState.PENDING.value, RequestState.RUNNING.value)
+_OPEN = tuple(each.value for each in workflow.OPEN)
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 1_000, 600_000
 
 
@@ -123,13 +125,24 @@ class RequestQueue:
         sums = {name: before.get(name, 0) + n for name, n in counts.items()}
         self._set(tx, claim, attempts=0, counts=_merged(before, sums))
 
-    def move(self, tx: Connection, claim: Claim, state: RequestState, **values: Any) -> None:
-        """Change the state as `MOVES` allows; an ended request is no longer due."""
-        before = current(tx, claim.request.id).state
-        if state is not before and state not in MOVES[before]:
-            raise LostClaim(f"a request cannot go from {before} to {state}")
-        ended = state in (RequestState.DONE, RequestState.FAILED)
-        self._set(tx, claim, state=state.value, **({**self._ended(), **values} if ended else values))
+    def start(self, tx: Connection, claim: Claim) -> bool:
+        """RUNNING from now on. False when it had been started before: it was paused, failed or reopened in between."""
+        before = self._before(tx, claim, Event.START)
+        first = before.started_ms is None
+        self._set(tx, claim, state=RequestState.RUNNING.value, **({"started_ms": self._clock()} if first else {}))
+        return first
+
+    def finish(self, tx: Connection, claim: Claim, outcome: Outcome = Outcome.COMPLETE) -> None:
+        """DONE, with what became of it; it is no longer due."""
+        before = self._before(tx, claim, Event.FINISH)
+        told = {} if workflow.clock_runs(RequestState.DONE, before.required) else {"next_alarm_ms": None}
+        self._set(tx, claim, state=RequestState.DONE.value, outcome=outcome.value, **told, **self._ended())
+
+    def _before(self, tx: Connection, claim: Claim, event: Event) -> SubjectRequest:
+        before = current(tx, claim.request.id)
+        if event not in workflow.possible(before.state, before.started_ms is not None):
+            raise LostClaim(f"a request that is {before.state} cannot {event}")
+        return before
 
     def release(self, claim: Claim, error_code: str) -> bool:
         """Give the request back after a failed attempt, to be due again later; False when attempts are used up.
@@ -149,13 +162,15 @@ class RequestQueue:
     @staticmethod
     def restate(tx: Connection, request_id: str, counts: Mapping[str, int], note: str) -> None:
         """Put another certificate in the place of that of a request that is done, and add to its counts."""
-        done = sa.and_(subject_request.c.id == request_id, subject_request.c.state == RequestState.DONE.value)
+        over = [RequestState.DONE.value, RequestState.ANSWERED.value]
+        done = sa.and_(subject_request.c.id == request_id, subject_request.c.state.in_(over))
         values = {"certificate": note, "counts": _merged(current(tx, request_id).counts, counts)}
         tx.execute(sa.update(subject_request).where(done).values(values))
 
     def _fail(self, tx: Connection, claim: Claim, error_code: str) -> None:
         # Also from PENDING, when not even the start succeeded: a request that cannot start must not wait unseen.
-        self._set(tx, claim, state=RequestState.FAILED.value, error_code=error_code, **self._ended())
+        failed = {"state": RequestState.FAILED.value, "outcome": Outcome.FAILED.value, "error_code": error_code}
+        self._set(tx, claim, **failed, **self._ended())
         request, facts = claim.request, {"error": error_code, "kind": claim.request.kind.value}
         self._audit.stage(
             tx,
@@ -184,9 +199,10 @@ class RequestQueue:
             raise LostClaim("another worker holds this request, or it is over")
 
 
-def current(tx: Connection, request_id: str) -> SubjectRequest:
-    """The request as this transaction sees it. Raises `NotFound`."""
-    row = tx.execute(sa.select(subject_request).where(subject_request.c.id == request_id)).first()
+def current(tx: Connection, request_id: str, *, lock: bool = False) -> SubjectRequest:
+    """The request as this transaction sees it, with `lock` held until the transaction ends. Raises `NotFound`."""
+    wanted = sa.select(subject_request).where(subject_request.c.id == request_id)
+    row = tx.execute(wanted.with_for_update() if lock else wanted).first()
     if row is None:
         raise NotFound("no such request", field="id", remedy="use the id that was returned when it was created")
     return as_request(row)
@@ -199,6 +215,9 @@ def as_request(row: Any) -> SubjectRequest:
     fields["state"] = RequestState(row.state)
     fields["step"] = Step(row.step)
     fields["counts"] = json.loads(row.counts)
+    fields["terms"] = json.loads(row.terms)
+    fields["required"] = frozenset(Required(each) for each in row.required.split(",") if each)
+    fields["outcome"] = Outcome(row.outcome) if row.outcome else None
     return SubjectRequest(**fields)
 
 

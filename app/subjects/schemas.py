@@ -6,13 +6,15 @@ import csv
 import io
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.audit.entry import iso
 from app.identity.closure import Means
 from app.identity.signals import Evidence
-from app.subjects.model import SubjectRequest
+from app.subjects import workflow
+from app.subjects.model import Outcome, RequestKind, RequestState, SubjectRequest, places_of
 from app.subjects.preview import Preview, Shown
+from policies.regimes import REGIMES
 
 _MAX_IDS = 2_000
 _MAX_ID_BYTES = 1_024
@@ -25,6 +27,10 @@ def _usable(value: str) -> None:
         raise ValidationError("must be valid text without NUL")
     if len(value.encode()) > _MAX_ID_BYTES:
         raise ValidationError(f"must be at most {_MAX_ID_BYTES} bytes")
+
+
+def _property() -> fields.String:
+    return fields.String(validate=validate.Length(1, 255))
 
 
 def identifiers() -> fields.Field[Any]:
@@ -127,6 +133,10 @@ class ClosurePreviewSchema(Schema):
     events = fields.Integer(required=True)
     profiles = fields.Integer(required=True)
     held = fields.Integer(required=True, metadata={"description": "Records in quarantine."})
+    places = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Rows by place."})
+    archives = fields.Integer(required=True, metadata={"description": "Copies that an erasure would destroy."})
+    recipients = fields.List(fields.String(), required=True, metadata={"description": "Hosts that the project forwards to."})
+    legal_holds = fields.Integer(required=True, metadata={"description": "Ids of whom something would be kept."})
     unknown_positions = fields.List(
         fields.Integer(), required=True, metadata={"description": "Positions of ids that mean nobody here."}
     )
@@ -137,12 +147,42 @@ class ClosurePreviewSchema(Schema):
     more = fields.Integer(required=True, metadata={"description": "Ids that are left out of `members`."})
 
 
+class ChangesSchema(Schema):
+    """What to correct. Events are corrected where they carry the property; `events` names those, none for all."""
+
+    profile_set = fields.Dict(keys=_property(), load_default={})
+    profile_unset = fields.List(_property(), load_default=[])
+    event_set = fields.Dict(keys=_property(), load_default={})
+    event_unset = fields.List(_property(), load_default=[])
+    events = fields.List(_property(), load_default=[], validate=validate.Length(max=100))
+
+
 class NewRequestSchema(IdentifiersSchema):
     """A data-subject request."""
 
-    kind = fields.String(required=True, validate=validate.OneOf(["erasure", "access"]))
-    compliance_type = fields.String(load_default="GDPR", validate=validate.OneOf(["GDPR", "CCPA"]))
+    kind = fields.String(required=True, validate=validate.OneOf([each.value for each in RequestKind]))
+    compliance_type = fields.String(load_default="GDPR", validate=validate.OneOf(list(REGIMES)))
     disclosure_type = fields.String(load_default="Data", validate=validate.OneOf(["Data", "Categories", "Sources"]))
+    purposes = fields.List(
+        fields.String(validate=validate.Length(1, 200)),
+        load_default=[],
+        validate=validate.Length(max=100),
+        metadata={"description": "Of an objection: purposes of the active policy; left out, it is about everything."},
+    )
+    changes = fields.Nested(ChangesSchema, metadata={"description": "Of a rectification: what to correct."})
+
+
+class IdempotencySchema(Schema):
+    """The header that makes a request safe to send again."""
+
+    class Meta:
+        """Other headers are others' affair."""
+
+        unknown = EXCLUDE
+
+    idempotency_key = fields.String(
+        data_key="Idempotency-Key", metadata={"description": "Any text of your own, one for each request; up to 200 characters."}
+    )
 
 
 class RequestsQuery(Schema):
@@ -153,6 +193,17 @@ class RequestsQuery(Schema):
         validate=validate.Range(0, 2**63 - 1),
         metadata={"description": "Only requests created before this Unix time in milliseconds."},
     )
+    state = fields.String(validate=validate.OneOf([each.value for each in RequestState]))
+    kind = fields.String(validate=validate.OneOf([each.value for each in RequestKind]))
+    batch = fields.String(validate=validate.Length(1, 100), metadata={"description": "Only requests of this upload."})
+
+
+class VerifiedSchema(Schema):
+    """Who made sure that the request comes from its person, how and when."""
+
+    by = fields.String(required=True)
+    method = fields.String(required=True)
+    at = fields.String(required=True)
 
 
 class RequestSchema(Schema):
@@ -174,6 +225,21 @@ class RequestSchema(Schema):
     attempts = fields.Integer(required=True)
     error_code = fields.String(allow_none=True)
     counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    outcome = fields.String(allow_none=True, validate=validate.OneOf([each.value for each in Outcome]))
+    reason = fields.String(allow_none=True)
+    places = fields.Dict(required=True, metadata={"description": "Of an erasure: what became of each place."})
+    required = fields.List(fields.String(), required=True, metadata={"description": "What persons must do on the way."})
+    possible = fields.List(fields.String(), required=True, metadata={"description": "What officers may do now."})
+    identity = fields.Nested(VerifiedSchema, allow_none=True)
+    approved_by = fields.String(allow_none=True)
+    acknowledge_by = fields.String(allow_none=True)
+    acknowledged = fields.String(allow_none=True)
+    extended = fields.String(allow_none=True)
+    extension_reason = fields.String(allow_none=True)
+    alarm_level = fields.Integer(required=True)
+    answered = fields.String(allow_none=True)
+    lifted = fields.String(allow_none=True)
+    batch = fields.String(allow_none=True)
     archive_ready = fields.Boolean()
     certified = fields.Boolean(required=True)
     warnings = fields.List(fields.Dict())
@@ -192,7 +258,9 @@ def signal_view(seen: Evidence) -> dict[str, Any]:
 
 def preview_view(found: Preview) -> dict[str, Any]:
     """A preview as `ClosurePreviewSchema` shows it."""
-    figures = {name: getattr(found, name) for name in ("people", "ids", "events", "profiles", "held", "erased", "more")}
+    names = ("people", "ids", "events", "profiles", "held", "archives", "legal_holds", "erased", "more")
+    figures = {name: getattr(found, name) for name in names}
+    figures |= {"places": dict(found.places), "recipients": list(found.recipients)}
     members = None if found.members is None else [_member_view(each) for each in found.members]
     return {**figures, "unknown_positions": list(found.unknown), "members": members}
 
@@ -204,6 +272,7 @@ def _member_view(each: Shown) -> dict[str, Any]:
 
 def request_view(request: SubjectRequest) -> dict[str, Any]:
     """A request as `RequestSchema` shows it."""
+    verified = {"by": request.identity_by, "method": request.identity_method, "at": _iso(request.identity_ms)}
     return {
         "id": request.id,
         "kind": request.kind.value,
@@ -216,10 +285,29 @@ def request_view(request: SubjectRequest) -> dict[str, Any]:
         "unknown_ids": request.unknown_count,
         "created": iso(request.created_ms),
         "deadline": iso(request.deadline_ms),
-        "started": None if request.started_ms is None else iso(request.started_ms),
-        "finished": None if request.finished_ms is None else iso(request.finished_ms),
+        "started": _iso(request.started_ms),
+        "finished": _iso(request.finished_ms),
         "attempts": request.attempts,
         "error_code": request.error_code,
         "counts": dict(request.counts),
         "certified": request.certificate is not None,
+        "outcome": request.outcome.value if request.outcome else None,
+        "reason": request.reason,
+        "places": places_of(request) if request.kind is RequestKind.ERASURE else {},
+        "required": sorted(request.required),
+        "possible": sorted(set(workflow.possible(request.state, request.started_ms is not None)) & workflow.BY_OFFICERS),
+        "identity": verified if request.identity_ms is not None else None,
+        "approved_by": request.approved_by,
+        "acknowledge_by": _iso(request.acknowledge_due_ms),
+        "acknowledged": _iso(request.acknowledged_ms),
+        "extended": _iso(request.extended_ms),
+        "extension_reason": request.extension_reason,
+        "alarm_level": request.alarm_level,
+        "answered": _iso(request.answered_ms),
+        "lifted": _iso(request.lifted_ms),
+        "batch": request.batch,
     }
+
+
+def _iso(at_ms: int | None) -> str | None:
+    return None if at_ms is None else iso(at_ms)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,30 +16,47 @@ from app.audit.entry import AuditAction, Entry
 from app.audit.service import AuditLog
 from app.database import Database
 from app.doorbell import Doorbell
-from app.errors import Conflict, NotFound
-from app.events.placement import EventStores
+from app.errors import InvalidInput, NotFound
 from app.identity import fence, register
-from app.identity.closure import closure
+from app.identity.closure import Closure, closure
 from app.identity.register import Row
 from app.keys.service import Keyring
 from app.settings import Settings
-from app.subjects.model import RequestKind, RequestState, Step, SubjectRequest
+from app.subjects import idempotency, workflow
+from app.subjects.choices import Choices
+from app.subjects.corrections import Change, seal_change, the_one_person
+from app.subjects.effects import Effects, name_subjects, named
+from app.subjects.idempotency import Once
+from app.subjects.model import COPIES, RequestKind, RequestState, Required, Step, SubjectRequest
 from app.subjects.queue import as_request, current
-from app.subjects.tables import archive, archive_chunk, request_subject, subject_request
-from app.upstream import errands
-from policies.model import SubjectState
+from app.subjects.tables import archive, subject_request
+from policies.regimes import REGIMES, next_alarm
 
-# GDPR article 12(3): one month. CCPA section 1798.130(a)(2): 45 days.
-_DEADLINE_DAYS = {"GDPR": 30, "CCPA": 45}
-_DAY_MS = 86_400_000
+_NO_TERMS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """What is asked for. `purposes` belong to an objection, `change` to a rectification, `disclosure` to a copy."""
+
+    kind: RequestKind
+    identifiers: Sequence[str] = field(repr=False)
+    compliance: str = "GDPR"
+    disclosure: str = "Data"
+    purposes: Sequence[str] = ()
+    change: Change | None = field(default=None, repr=False)
+    batch: str | None = None
+    once: Once | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that was accepted. `unknown` are the positions of ids that the register had never seen."""
+    """A request that was accepted. `unknown` are the positions of ids that the register had never seen. `replayed` says that
+    the same Idempotency-Key had made it before."""
 
     request: SubjectRequest
     unknown: tuple[int, ...]
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +69,13 @@ class RequestStatus:
 
 
 class Subjects:
-    """What a privacy officer does."""
+    """Accepts requests and tells of them. What officers do with one afterwards is `app.subjects.acts`."""
 
     def __init__(
         self,
         database: Database,
         keyring: Keyring,
-        stores: EventStores,
+        choices: Choices,
         audit: AuditLog,
         doorbell: Doorbell,
         clock: Callable[[], int],
@@ -64,138 +83,118 @@ class Subjects:
     ) -> None:
         self._database = database
         self._keyring = keyring
-        self._stores = stores
+        self._choices = choices
         self._audit = audit
         self._doorbell = doorbell
         self._clock = clock
         self._settings = settings
+        self._effects = Effects(keyring, choices, audit, clock)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def create_erasure(self, by: Principal, identifiers: Sequence[str], compliance: str) -> Accepted:
-        """Accept an erasure (GDPR article 17): hidden and refused from this commit on, in every place.
-
-        An id that nobody has seen gets its tombstone as well: a late event of that person must find it.
-        """
-        wanted, now = list(dict.fromkeys(identifiers)), self._clock()
-        with self._database.write() as tx:
-            fence.enter_exclusive(tx, by.project.id)
-            keys = self._keyring.of(tx, by.project.id)
-            unknown = closure(tx, keys, wanted).unknown
-            rows = register.resolve(tx, keys, wanted)
-            register.enrol(tx, keys, set(wanted) - rows.keys(), now)
-            found = closure(tx, keys, wanted)
-            living = [row for row in found.rows.values() if row.state not in register.LEAVING]
-            request = self._insert(
-                tx, by, RequestKind.ERASURE, compliance, "Data", len(wanted), len(unknown), self._settings.erasure_grace
-            )
-            uids = found.uids
-            register.set_state(tx, by.project.id, uids, SubjectState.ERASING, request_id=request.id)
-            _name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
-            revoked = revoke_archives(tx, by.project.id, uids)
-            self._stage_created(tx, request, by, living, len(uids))
-            self._stage_revoked(tx, by, revoked)
-            errands.withdraw(tx, revoked, now)
-        self._doorbell.ring(request.id)
-        return Accepted(request, _positions(identifiers, unknown))
+        """Accept an erasure (GDPR article 17): hidden and refused from this commit on, in every place."""
+        return self.create(by, NewRequest(RequestKind.ERASURE, identifiers, compliance))
 
     def create_access(self, by: Principal, identifiers: Sequence[str], compliance: str, disclosure: str) -> Accepted:
         """Accept a request for a copy of everything held about these people (GDPR article 15)."""
-        wanted = list(dict.fromkeys(identifiers))
+        return self.create(by, NewRequest(RequestKind.ACCESS, identifiers, compliance, disclosure))
+
+    def create(self, by: Principal, wanted: NewRequest) -> Accepted:
+        """Accept a request. What its kind does at once is done from this commit on, unless somebody has to act before that.
+
+        Raises `InvalidInput` for terms that cannot be, and `Conflict` for an idempotency key that came with another body.
+        """
+        identifiers, request_id = list(dict.fromkeys(wanted.identifiers)), str(uuid.uuid4())
         with self._database.write() as tx:
+            if wanted.kind in COPIES:
+                fence.enter_shared(tx, by.project.id)
+            else:
+                fence.enter_exclusive(tx, by.project.id)
             keys = self._keyring.of(tx, by.project.id)
+            if wanted.once and (earlier := idempotency.take(tx, keys, wanted.once, request_id, self._clock())):
+                return Accepted(self._own(tx, by, earlier.request_id), earlier.unknown, replayed=True)
+            found, unknown = self._people(tx, by, wanted.kind, identifiers)
+            request = self._insert(tx, by, wanted, request_id, len(identifiers), len(unknown))
+            living = [row for row in found.rows.values() if row.uid is not None and _concerned(wanted.kind, row)]
+            name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
+            self._check_terms(tx, by, wanted, found, request)
+            self._stage_created(tx, request, by, living, len(found.uids))
+            if request.state is RequestState.PENDING:
+                self._effects.apply(tx, by, request, found)
+            positions = _positions(wanted.identifiers, unknown)
+            if wanted.once:
+                idempotency.keep(tx, keys, wanted.once, positions)
+        if request.state is RequestState.PENDING:
+            self._doorbell.ring(request.id)
+        return Accepted(request, positions)
+
+    def _people(self, tx: Connection, by: Principal, kind: RequestKind, wanted: Sequence[str]) -> tuple[Closure, tuple[str, ...]]:
+        """The closure of these ids, and those that nobody had seen.
+
+        An id that nobody has seen gets its tombstone, restriction or opt-out as well: a late event must find it.
+        """
+        keys = self._keyring.of(tx, by.project.id)
+        found = closure(tx, keys, wanted)
+        unknown = found.unknown
+        if kind is RequestKind.ERASURE and (unseen := set(wanted) - found.rows.keys()):
+            register.enrol(tx, keys, unseen, self._clock())
             found = closure(tx, keys, wanted)
-            living = [row for row in found.rows.values() if row.uid is not None and not row.hidden]
-            request = self._insert(tx, by, RequestKind.ACCESS, compliance, disclosure, len(wanted), len(found.unknown), 0)
-            named = {row.uid for row in living if row.uid is not None}
-            uids = {each.uid for each in found.members if not each.row.hidden}
-            _name_subjects(tx, request, named, named=True)
-            _name_subjects(tx, request, uids - named, named=False)
-            self._stage_created(tx, request, by, living, len(uids))
-        self._doorbell.ring(request.id)
-        return Accepted(request, _positions(identifiers, found.unknown))
+        elif kind in (RequestKind.RESTRICTION, RequestKind.OBJECTION):
+            found = self._choices.everyone(tx, by, wanted)
+        return found, unknown
+
+    def _check_terms(self, tx: Connection, by: Principal, wanted: NewRequest, found: Closure, request: SubjectRequest) -> None:
+        """What only the transaction can tell of the terms; keeps what is to be corrected."""
+        if wanted.kind is RequestKind.OBJECTION:
+            self._choices.require(tx, by, wanted.purposes)
+        if wanted.kind is RequestKind.RECTIFICATION:
+            if wanted.change is None:
+                raise InvalidInput("nothing to correct was sent", field="changes", remedy="name what to set or unset")
+            uid = the_one_person(found)
+            seal_change(tx, self._keyring.of(tx, by.project.id), request, uid, wanted.change)
 
     def _insert(
-        self,
-        tx: Connection,
-        by: Principal,
-        kind: RequestKind,
-        compliance: str,
-        disclosure: str,
-        ids: int,
-        unknown: int,
-        grace_s: int,
+        self, tx: Connection, by: Principal, wanted: NewRequest, request_id: str, ids: int, unknown: int
     ) -> SubjectRequest:
-        now = self._clock()
+        now, regime = self._clock(), REGIMES[wanted.compliance]
+        required = [Required(each) for each in self._settings.request_steps]
+        state, deadline = workflow.first_state(required), regime.deadline_ms(wanted.kind.value, now)
+        terms = {"purposes": sorted(set(wanted.purposes))} if wanted.purposes else _NO_TERMS
         values = {
-            "id": str(uuid.uuid4()),
+            "id": request_id,
             "project_id": by.project.id,
-            "kind": kind.value,
-            "state": RequestState.PENDING.value,
+            "kind": wanted.kind.value,
+            "state": state.value,
             "step": Step.START.value,
-            "compliance_type": compliance,
-            "disclosure_type": disclosure,
+            "compliance_type": wanted.compliance,
+            "disclosure_type": wanted.disclosure,
             "requested_by": by.id,
             "id_count": ids,
             "unknown_count": unknown,
             "created_ms": now,
-            "deadline_ms": now + _DEADLINE_DAYS[compliance] * _DAY_MS,
-            "next_due_ms": now + grace_s * 1_000,
+            "deadline_ms": deadline,
+            "next_due_ms": now + grace_ms(self._settings, wanted.kind) if state is RequestState.PENDING else None,
             "lease_until_ms": 0,
             "fence": 0,
             "attempts": 0,
             "counts": "{}",
+            "required": ",".join(sorted(required)),
+            "terms": json.dumps(terms, sort_keys=True),
+            "batch": wanted.batch,
+            "acknowledge_due_ms": regime.acknowledge_ms(wanted.kind.value, now),
+            "next_alarm_ms": next_alarm(now, deadline, 0),
         }
         return as_request(tx.execute(sa.insert(subject_request).values(values).returning(*subject_request.columns)).one())
 
-    def cancel(self, by: Principal, request_id: str) -> SubjectRequest:
-        """Take back an erasure that has not started. Raises `Conflict` once a worker has begun."""
-        with self._database.write() as tx:
-            fence.enter_exclusive(tx, by.project.id)
-            before = self._own(tx, by, request_id)
-            pending = sa.and_(
-                subject_request.c.id == request_id,
-                subject_request.c.state == RequestState.PENDING.value,
-                subject_request.c.fence == 0,
-            )
-            values = {"state": RequestState.CANCELLED.value, "next_due_ms": None, "finished_ms": self._clock()}
-            if tx.execute(sa.update(subject_request).where(pending).values(values)).rowcount != 1:
-                raise Conflict(
-                    f"the request is {before.state.value} and can no longer be cancelled",
-                    remedy="only a pending request can be cancelled; set PORTCULLIS_ERASURE_GRACE to leave time",
-                )
-            register.restore_state(tx, by.project.id, request_id)
-            entry = Entry(AuditAction.REQUEST_CANCELLED, by.project.id, by.id, self._clock(), obj=request_id)
-            self._audit.stage(tx, entry)
-            return current(tx, request_id)
-
-    def retry(self, by: Principal, request_id: str) -> SubjectRequest:
-        """Let a failed request run again after an operator mended the cause. Raises `Conflict` for any other state."""
-        with self._database.write() as tx:
-            self._own(tx, by, request_id)
-            failed = sa.and_(subject_request.c.id == request_id, subject_request.c.state == RequestState.FAILED.value)
-            values = {
-                "state": RequestState.RUNNING.value,
-                "next_due_ms": self._clock(),
-                "attempts": 0,
-                "finished_ms": None,
-            }
-            if tx.execute(sa.update(subject_request).where(failed).values(values)).rowcount != 1:
-                raise Conflict("only a failed request can be retried")
-            entry = Entry(AuditAction.REQUEST_RETRIED, by.project.id, by.id, self._clock(), obj=request_id)
-            self._audit.stage(tx, entry)
-            request = current(tx, request_id)
-        self._doorbell.ring(request_id)
-        return request
-
-    def status(self, by: Principal, request_id: str, kind: RequestKind | None = None) -> RequestStatus:
-        """A request of the caller's project, with the ids that it named. Raises `NotFound`."""
+    def status(self, by: Principal, request_id: str, *kinds: RequestKind) -> RequestStatus:
+        """A request of the caller's project, of one of these kinds if any, with the ids that it named. Raises `NotFound`."""
         with self._database.read() as tx:
             request = self._own(tx, by, request_id)
-            if kind is not None and request.kind is not kind:
-                raise _no_request()
+            if kinds and request.kind not in kinds:
+                raise no_request()
             keys = self._keyring.of(tx, by.project.id)
-            uids = _named(tx, request_id)
+            uids = named(tx, request_id)
             revealed = register.reveal(tx, keys, uids)
             ready = sa.select(archive.c.ready).where(archive.c.request_id == request_id, archive.c.wrapped_key.is_not(None))
             return RequestStatus(
@@ -204,9 +203,20 @@ class Subjects:
                 bool(tx.execute(ready).scalar()),
             )
 
-    def requests(self, by: Principal, limit: int, before_ms: int | None = None) -> list[SubjectRequest]:
-        """The newest requests of the caller's project."""
+    def requests(
+        self,
+        by: Principal,
+        limit: int,
+        before_ms: int | None = None,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        batch: str | None = None,
+    ) -> list[SubjectRequest]:
+        """The newest requests of the caller's project, those of a state, a kind or an upload where asked."""
         wanted = sa.select(subject_request).where(subject_request.c.project_id == by.project.id)
+        for name, value in (("state", state), ("kind", kind), ("batch", batch)):
+            wanted = wanted if value is None else wanted.where(subject_request.c[name] == value)
         if before_ms is not None:
             wanted = wanted.where(subject_request.c.created_ms < before_ms)
         with self._database.read() as tx:
@@ -217,7 +227,7 @@ class Subjects:
     def _own(tx: Connection, by: Principal, request_id: str) -> SubjectRequest:
         request = current(tx, request_id)
         if request.project_id != by.project.id:
-            raise _no_request()
+            raise no_request()
         return request
 
     def _stage_created(
@@ -225,6 +235,9 @@ class Subjects:
     ) -> None:
         # One person is named by reference, which dies with the register row; many are named by the request alone.
         uid = people[0].uid if len(people) == 1 else None
+        facts = {"kind": request.kind.value, "regime": request.compliance_type}
+        if request.state is not RequestState.PENDING:
+            facts["waits_for"] = ",".join(sorted(request.required))
         self._audit.stage(
             tx,
             Entry(
@@ -235,14 +248,9 @@ class Subjects:
                 obj=request.id,
                 ref=register.audit_ref(tx, by.project.id, uid) if uid else None,
                 counts={"ids": request.id_count, "unknown": request.unknown_count, "closure": closure_size},
-                facts={"kind": request.kind.value, "regime": request.compliance_type},
+                facts=facts,
             ),
         )
-
-    def _stage_revoked(self, tx: Connection, by: Principal, request_ids: Iterable[str]) -> None:
-        for request_id in request_ids:
-            entry = Entry(AuditAction.ARCHIVE_REVOKED, by.project.id, by.id, self._clock(), obj=request_id)
-            self._audit.stage(tx, entry)
 
     def lift_tombstones(self, by: Principal, identifiers: Sequence[str], basis: str) -> int:
         """After a recorded re-consent, accept these erased ids again. What was erased does not come back."""
@@ -263,40 +271,14 @@ class Subjects:
         return lifted
 
 
-def revoke_archives(tx: Connection, project_id: int, uids: Sequence[int]) -> list[str]:
-    """Destroy every archive that holds one of these people: its key and its bytes. Returns the requests it answered."""
-    holding: set[str] = set()
-    for start in range(0, len(uids), 1_000):
-        chunk = uids[start : start + 1_000]
-        rows = (
-            sa.select(archive.c.request_id)
-            .join(request_subject, request_subject.c.request_id == archive.c.request_id)
-            .where(request_subject.c.project_id == project_id, request_subject.c.uid.in_(chunk))
-        )
-        holding.update(tx.execute(rows).scalars())
-    for request_id in sorted(holding):
-        destroy_archive(tx, request_id)
-    return sorted(holding)
+def grace_ms(settings: Settings, kind: RequestKind) -> int:
+    """How long a request of this kind waits, in force and still revocable, before a worker begins."""
+    return settings.erasure_grace * 1_000 if kind is RequestKind.ERASURE else 0
 
 
-def destroy_archive(tx: Connection, request_id: str) -> None:
-    """Delete the key and the sealed bytes of one archive; the row stays to say that it existed."""
-    tx.execute(sa.delete(archive_chunk).where(archive_chunk.c.request_id == request_id))
-    gone = {"wrapped_key": None, "ready": False, "size": 0, "chunks": 0, "sha256": None}
-    tx.execute(sa.update(archive).where(archive.c.request_id == request_id).values(gone))
-
-
-def _name_subjects(tx: Connection, request: SubjectRequest, uids: set[int], *, named: bool) -> None:
-    if uids:
-        tx.execute(
-            sa.insert(request_subject),
-            [{"request_id": request.id, "uid": uid, "project_id": request.project_id, "named": named} for uid in sorted(uids)],
-        )
-
-
-def _named(tx: Connection, request_id: str) -> list[int]:
-    rows = sa.select(request_subject.c.uid).where(request_subject.c.request_id == request_id, request_subject.c.named.is_(True))
-    return list(tx.execute(rows).scalars())
+def _concerned(kind: RequestKind, row: Row) -> bool:
+    """Whether the request names this id: who is hidden is not copied, who is erased is not erased again."""
+    return not row.hidden if kind in COPIES else row.state not in register.LEAVING
 
 
 def _positions(identifiers: Sequence[str], unknown: Sequence[str]) -> tuple[int, ...]:
@@ -304,5 +286,6 @@ def _positions(identifiers: Sequence[str], unknown: Sequence[str]) -> tuple[int,
     return tuple(index for index, each in enumerate(identifiers) if each in missing)
 
 
-def _no_request() -> NotFound:
+def no_request() -> NotFound:
+    """What a foreign project's request reads like too."""
     return NotFound("no such request", field="id", remedy="use the id that was returned when it was created")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Response
@@ -14,10 +15,13 @@ from app.errors import Conflict, NotFound
 from app.http import api_blueprint, caller, needs, services
 from app.subjects import archive
 from app.subjects.choices import Changed
-from app.subjects.model import RequestKind
+from app.subjects.corrections import Change
+from app.subjects.idempotency import Once
+from app.subjects.model import COPIES, RequestKind
 from app.subjects.schemas import (
     ChoiceSchema,
     ClosurePreviewSchema,
+    IdempotencySchema,
     IdentifiersSchema,
     LiftedSchema,
     LiftSchema,
@@ -31,7 +35,7 @@ from app.subjects.schemas import (
     request_view,
     signal_view,
 )
-from app.subjects.service import Accepted
+from app.subjects.service import Accepted, NewRequest
 
 
 def blueprint() -> Blueprint:
@@ -71,7 +75,7 @@ def _gives(status: int, schema: Any) -> Any:
 
 
 _SHAPES: dict[str, tuple[Any, ...]] = {
-    "create": (_takes(NewRequestSchema), _gives(201, RequestSchema)),
+    "create": (_takes(NewRequestSchema), _takes(IdempotencySchema, "headers"), _gives(201, RequestSchema)),
     "listing": (_takes(RequestsQuery, "query"), _gives(200, RequestListSchema)),
     "status": (_gives(200, RequestSchema),),
     "cancel": (_gives(200, RequestSchema),),
@@ -85,26 +89,40 @@ _SHAPES: dict[str, tuple[Any, ...]] = {
 
 
 @needs(Permission.SUBJECTS_WRITE)
-def create(body: dict[str, Any]) -> dict[str, Any]:
-    """Submit a request. An erasure hides the person when this answers."""
-    subjects, ids = services().subjects, body["distinct_ids"]
-    if body["kind"] == RequestKind.ERASURE:
-        accepted = subjects.create_erasure(caller(), ids, body["compliance_type"])
-    else:
-        accepted = subjects.create_access(caller(), ids, body["compliance_type"], body["disclosure_type"])
-    return {**request_view(accepted.request), "warnings": warnings(accepted)}
+def create(body: dict[str, Any], headers: dict[str, Any]) -> Any:
+    """Submit a request. What it does at once is done when this answers: an erasure hides the person, an objection refuses them.
+
+    Where the installation asks for an identity or an approval (PORTCULLIS_REQUEST_STEPS), it waits for that first. Sent again
+    with the same Idempotency-Key, it is answered again and made once.
+    """
+    accepted = services().subjects.create(caller(), new_request(body, headers.get("idempotency_key")))
+    shown = {**request_view(accepted.request), "warnings": warnings(accepted)}
+    return shown, 201, ({"Idempotency-Replayed": "true"} if accepted.replayed else {})
+
+
+def new_request(body: dict[str, Any], key: str | None = None, batch: str | None = None) -> NewRequest:
+    """The request that a body of `NewRequestSchema` asks for."""
+    once = None if key is None else Once(key, json.dumps(body, sort_keys=True).encode())
+    return NewRequest(
+        RequestKind(body["kind"]),
+        body["distinct_ids"],
+        body["compliance_type"],
+        body["disclosure_type"],
+        purposes=body["purposes"],
+        change=Change(**body["changes"]) if "changes" in body else None,
+        batch=batch,
+        once=once,
+    )
 
 
 def warnings(accepted: Accepted) -> list[dict[str, str]]:
     """What the officer should look at: ids that nobody has seen, by position."""
-    meaning = {
-        RequestKind.ERASURE: "nothing is held under it; data that arrives later will be refused",
-        RequestKind.ACCESS: "nothing is held under it",
-    }
+    refused = accepted.request.kind not in (*COPIES, RequestKind.RECTIFICATION)
+    meaning = "nothing is held under it" + ("; data that arrives later will be refused" if refused else "")
     return [
         {
             "field": f"distinct_ids[{position}]",
-            "message": f"this id is not known here: {meaning[accepted.request.kind]}",
+            "message": f"this id is not known here: {meaning}",
             "remedy": "check its spelling; a device is written $device:<id>",
         }
         for position in accepted.unknown[:100]
@@ -114,7 +132,8 @@ def warnings(accepted: Accepted) -> list[dict[str, str]]:
 @needs(Permission.SUBJECTS_READ)
 def listing(query: dict[str, Any]) -> dict[str, Any]:
     """Requests of the project, newest first."""
-    found = services().subjects.requests(caller(), query["limit"], query.get("before_ms"))
+    chosen = {name: query.get(name) for name in ("state", "kind", "batch")}
+    found = services().subjects.requests(caller(), query["limit"], query.get("before_ms"), **chosen)
     return {"requests": [request_view(each) for each in found]}
 
 
@@ -128,13 +147,13 @@ def status(request_id: Any) -> dict[str, Any]:
 @needs(Permission.SUBJECTS_WRITE)
 def cancel(request_id: Any) -> dict[str, Any]:
     """Take back a request that has not started."""
-    return request_view(services().subjects.cancel(caller(), str(request_id)))
+    return request_view(services().cases.acts.cancel(caller(), str(request_id)))
 
 
 @needs(Permission.SUBJECTS_WRITE)
 def retry(request_id: Any) -> dict[str, Any]:
     """Run a failed request again."""
-    return request_view(services().subjects.retry(caller(), str(request_id)))
+    return request_view(services().cases.acts.retry(caller(), str(request_id)))
 
 
 @needs(Permission.SUBJECTS_READ)
@@ -142,7 +161,8 @@ def certificate(request_id: Any) -> Response:
     """The signed certificate of a finished erasure: a C2SP note that verifies offline."""
     found = services().subjects.status(caller(), str(request_id), RequestKind.ERASURE).request
     if found.certificate is None:
-        raise Conflict(f"the erasure is {found.state.value} and has no certificate yet", remedy="ask again once it is done")
+        remedy = "only a complete erasure is certified; ask again once it is done, and after a legal hold is lifted"
+        raise Conflict(f"the erasure is {found.outcome or found.state.value} and has no certificate", remedy=remedy)
     return Response(found.certificate, mimetype="text/plain", headers={"Cache-Control": "no-store"})
 
 
@@ -162,7 +182,7 @@ def download(request_id: Any) -> Response:
 
 def archive_response(request_id: str) -> Response:
     """Open, audit and stream an archive of the caller's project. Raises `NotFound`, `Conflict` or `Gone`."""
-    found = services().subjects.status(caller(), request_id, RequestKind.ACCESS).request
+    found = services().subjects.status(caller(), request_id, *COPIES).request
     if found.finished_ms is None:
         raise Conflict(f"the request is {found.state.value}; its archive is not ready", remedy="ask again once it is done")
     chunks = archive.open_archive(services().database, services().keyring, services().audit, services().clock, found, caller().id)

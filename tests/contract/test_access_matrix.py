@@ -204,6 +204,12 @@ SHOWS_NOTHING = {
         "GET /v1/upstream/requests",
         "GET /v1/upstream/requests/<uuid:request_id>/answers",
     ),
+    "clocks, counts and case numbers": (
+        "GET /v1/regimes",
+        "GET /v1/requests/report",
+        "GET /v1/holds",
+        "POST /v1/corrections/preview",
+    ),
     "what the caller sent itself": ("POST /v1/policies/explain", "GET /import"),
     "states, deadlines and proofs of requests, and ids that the officer named": (
         "GET /api/app/data-deletions/v3.0/<tracking_id>",

@@ -143,6 +143,7 @@ def test_a_tombstone_keeps_a_digest_and_what_it_needs_to_refuse() -> None:
         "uid",
         "person",
         "prior_state",
+        "restricted_from",
         "sealed_id",
         "wrapped_key",
         "audit_ref",

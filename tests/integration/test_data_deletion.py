@@ -528,3 +528,29 @@ retention:
     retention.run_due(gate.services)
     (old,) = [each for each in exported(gate) if each["properties"]["$insert_id"] == "v400"]
     assert "plan" not in old["properties"]
+
+
+def test_what_a_legal_hold_keeps_waits_for_the_end_of_the_hold(gate: Gate) -> None:
+    gate.track(gate.event("ann", "i-1"), gate.event("ben", "i-2"))
+    officer, admin = gate.bearer("officer"), gate.bearer("admin")
+    placed = gate.client.post(
+        "/v1/holds",
+        json={"distinct_ids": ["ann"], "basis": "art17_3_e_legal_claims", "all_events": True},
+        headers=officer,
+    )
+    assert placed.status_code == 200, placed.text
+    made = gate.client.post(
+        "/v1/data-deletions", json={"target": "events", "events": ["View"], "reason": "test_data", "confirm": True}, headers=admin
+    )
+    assert made.status_code == 201, made.text
+    gate.clock[0] += 8 * 86_400_000
+    assert deletion.run_due(gate.services) == 0
+    status = gate.client.get(f"/v1/data-deletions/{made.json['id']}", headers=admin).json
+    assert status["state"] == "erasing"
+    kept = gate.rows("SELECT count(*) FROM event e JOIN hold_subject h ON h.uid = e.uid")
+    assert kept == [(1,)], "what is held is still there"
+    lifted = gate.client.post(f"/v1/holds/{placed.json['id']}/lift", json={}, headers=officer)
+    assert lifted.status_code == 200, lifted.text
+    gate.clock[0] += 86_400_000
+    assert deletion.run_due(gate.services) == 1
+    assert gate.rows("SELECT count(*) FROM event") == [(0,)]

@@ -371,3 +371,24 @@ def test_a_released_update_is_never_behind_the_mark(gate):
     gate.clock[0] += 21 * DAY
     _next_run(gate)
     assert "a@b.example" not in repr(gate.rows("SELECT properties FROM profile"))
+
+
+def test_who_is_restricted_and_what_is_held_stays_and_goes_when_that_ends(gate):
+    old = [{**_event(gate, "View", f"{who}", 31)} for who in ("ada", "bob", "carol")]
+    for who, event in zip(("ada", "bob", "carol"), old, strict=True):
+        event["properties"]["distinct_id"] = who
+    _import(gate, *old)
+    officer = gate.bearer("officer")
+    body = {"kind": "restriction", "distinct_ids": ["ada"]}
+    restriction = gate.client.post("/v1/requests", json=body, headers=officer).get_json()["id"]
+    body = {"distinct_ids": ["bob"], "basis": "art17_3_e_legal_claims", "events": ["View"]}
+    hold = gate.client.post("/v1/holds", json=body, headers=officer).get_json()["id"]
+    gate.work()
+    retention.run_due(gate.services)
+    assert _kept(gate) == ["ada", "bob"]
+    assert gate.client.post(f"/v1/requests/{restriction}/lift", headers=officer).status_code == 200
+    _next_run(gate)
+    assert _kept(gate) == ["bob"]
+    assert gate.client.post(f"/v1/holds/{hold}/lift", headers=officer).status_code == 200
+    _next_run(gate)
+    assert _kept(gate) == []

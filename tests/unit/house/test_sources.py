@@ -18,7 +18,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 THIRD_PARTIES_OF_POLICIES = {"cryptography", "msgspec", "phonenumbers", "re2", "yaml"}
 # Of the standard library, what reads no clock, environment, network or file. `resources` reads the shipped policies.
 STANDARD_OF_POLICIES = {
-    "__future__", "base64", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions",
+    "__future__", "base64", "bisect", "calendar", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions",
     "functools", "hashlib", "hmac", "html", "importlib", "ipaddress", "itertools", "json", "math", "operator", "re",
     "sys", "typing", "unicodedata", "urllib",
 }  # fmt: skip
