@@ -41,6 +41,8 @@ from app.quarantine.service import Quarantine
 from app.query.cohorts import Cohorts
 from app.query.feed import ActivityFeed
 from app.query.service import Query
+from app.reimport.queue import ReimportQueue
+from app.reimport.service import Reimports
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
@@ -87,6 +89,8 @@ class Services:
     cohorts: Cohorts
     feed: ActivityFeed
     subjects: Subjects
+    reimports: Reimports
+    reimport_queue: ReimportQueue
     choices: Choices
     upstreams: Upstreams
     previews: Previews
@@ -161,6 +165,8 @@ def bootstrap(
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
+        reimports=Reimports(database, keyring, stores, sights, rulebook, audit, doorbell, clock),
+        reimport_queue=ReimportQueue(database, audit, clock, settings.job_lease * 1_000),
         upstreams=Upstreams(database, keyring, audit, clock),
         choices=Choices(database, keyring, rulebook, audit, clock),
         previews=Previews(database, keyring, stores, audit, clock),

@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 QUEUE = "portcullis"
 RUN_REQUEST = "jobs.tasks.run_request"
 RUN_SIMULATION = "jobs.tasks.run_simulation"
+RUN_REIMPORT = "jobs.tasks.run_reimport"
 # Longer than any step; a worker that stops renewing its lease is replaced long before.
 _JOB_TIMEOUT = 6 * 3600
 
@@ -24,7 +25,7 @@ class Doorbell(Protocol):
     """Somebody may be listening."""
 
     def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
-        """Say that the request or simulation `due_id` is due. False when nobody could be told."""
+        """Say that the request, simulation or re-import `due_id` is due. False when nobody could be told."""
 
     def ping(self) -> bool:
         """True when a ring would be heard."""

@@ -76,25 +76,30 @@ class Subjects:
 
         An id that nobody has seen gets its tombstone as well: a late event of that person must find it.
         """
-        wanted, now = list(dict.fromkeys(identifiers)), self._clock()
         with self._database.write() as tx:
-            fence.enter_exclusive(tx, by.project.id)
-            keys = self._keyring.of(tx, by.project.id)
-            unknown = closure(tx, keys, wanted).unknown
-            rows = register.resolve(tx, keys, wanted)
-            register.enrol(tx, keys, set(wanted) - rows.keys(), now)
-            found = closure(tx, keys, wanted)
-            living = [row for row in found.rows.values() if row.state not in register.LEAVING]
-            request = self._insert(
-                tx, by, RequestKind.ERASURE, compliance, "Data", len(wanted), len(unknown), self._settings.erasure_grace
-            )
-            uids = found.uids
-            register.set_state(tx, by.project.id, uids, SubjectState.ERASING, request_id=request.id)
-            _name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
-            revoked = revoke_archives(tx, by.project.id, uids)
-            self._stage_created(tx, request, by, living, len(uids))
-            self._stage_revoked(tx, by, revoked)
-        self._doorbell.ring(request.id)
+            accepted = self.accept_erasure(tx, by, identifiers, compliance)
+        self._doorbell.ring(accepted.request.id)
+        return accepted
+
+    def accept_erasure(self, tx: Connection, by: Principal, identifiers: Sequence[str], compliance: str) -> Accepted:
+        """The same in the transaction of a caller who rings afterwards: a re-import orders an erasure with its own act."""
+        wanted, now = list(dict.fromkeys(identifiers)), self._clock()
+        fence.enter_exclusive(tx, by.project.id)
+        keys = self._keyring.of(tx, by.project.id)
+        unknown = closure(tx, keys, wanted).unknown
+        rows = register.resolve(tx, keys, wanted)
+        register.enrol(tx, keys, set(wanted) - rows.keys(), now)
+        found = closure(tx, keys, wanted)
+        living = [row for row in found.rows.values() if row.state not in register.LEAVING]
+        request = self._insert(
+            tx, by, RequestKind.ERASURE, compliance, "Data", len(wanted), len(unknown), self._settings.erasure_grace
+        )
+        uids = found.uids
+        register.set_state(tx, by.project.id, uids, SubjectState.ERASING, request_id=request.id)
+        _name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
+        revoked = revoke_archives(tx, by.project.id, uids)
+        self._stage_created(tx, request, by, living, len(uids))
+        self._stage_revoked(tx, by, revoked)
         return Accepted(request, _positions(identifiers, unknown))
 
     def create_access(self, by: Principal, identifiers: Sequence[str], compliance: str, disclosure: str) -> Accepted:
