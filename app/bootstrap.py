@@ -41,7 +41,6 @@ from app.quarantine.service import Quarantine
 from app.query.cohorts import Cohorts
 from app.query.feed import ActivityFeed
 from app.query.service import Query
-from app.reimport.queue import ReimportQueue
 from app.reimport.service import Reimports
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
@@ -90,7 +89,6 @@ class Services:
     feed: ActivityFeed
     subjects: Subjects
     reimports: Reimports
-    reimport_queue: ReimportQueue
     choices: Choices
     upstreams: Upstreams
     previews: Previews
@@ -165,8 +163,7 @@ def bootstrap(
         cohorts=Cohorts(database, stores, keyring, audit, clock, sights),
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=Subjects(database, keyring, stores, audit, doorbell, clock, settings),
-        reimports=Reimports(database, keyring, stores, sights, rulebook, audit, doorbell, clock),
-        reimport_queue=ReimportQueue(database, audit, clock, settings.job_lease * 1_000),
+        reimports=Reimports(database, keyring, stores, sights, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         upstreams=Upstreams(database, keyring, audit, clock),
         choices=Choices(database, keyring, rulebook, audit, clock),
         previews=Previews(database, keyring, stores, audit, clock),

@@ -43,7 +43,7 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
     for simulation_id in simulations:
         if not services.doorbell.ring(simulation_id, RUN_SIMULATION):
             simulate.run(services, simulation_id)
-    reimports = services.reimport_queue.due()
+    reimports = services.reimports.queue.due()
     for reimport_id in reimports:
         if not services.doorbell.ring(reimport_id, RUN_REIMPORT):
             reimport.run(services, reimport_id)

@@ -48,7 +48,7 @@ def run(services: Services, reimport_id: str, slice_s: float = _SLICE_S) -> None
 
     A failure gives the slice back with its error code. A timeout of RQ counts as a crash: the lease runs out.
     """
-    claimed = services.reimport_queue.claim(reimport_id)
+    claimed = services.reimports.queue.claim(reimport_id)
     if claimed is None:
         return
     log = structlog.get_logger().bind(request_id=reimport_id, component="reimport")
@@ -76,13 +76,13 @@ def _work(services: Services, claimed: Reimport, slice_s: float) -> None:
         work = Work(services, found, began + slice_s)
         if found.state is State.ERASING:
             if not reimport_swap.wait(work):
-                services.reimport_queue.pause(claimed, _WAIT_MS, 0)
+                services.reimports.queue.pause(claimed, _WAIT_MS, 0)
                 return
         elif not work.over():
             _step(work)
         else:
             worked = round((time.monotonic() - began) * 1_000)
-            services.reimport_queue.pause(claimed, round(worked * _PAUSE), worked)
+            services.reimports.queue.pause(claimed, round(worked * _PAUSE), worked)
             return
 
 
@@ -95,7 +95,7 @@ def _step(work: Work) -> None:
 
 def _release(services: Services, claimed: Reimport, code: str) -> None:
     try:
-        services.reimport_queue.release(claimed, code)
+        services.reimports.queue.release(claimed, code)
     except PortcullisError as fault:
         # Also when the database is what failed: the lease runs out, and it is due again.
         structlog.get_logger().warning("request_not_released", request_id=claimed.id, fault=fault.code)
@@ -107,10 +107,10 @@ def _sign_of_life(services: Services, claimed: Reimport) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(services.reimport_queue.lease_ms / 3_000):
+        while not over.wait(services.reimports.queue.lease_ms / 3_000):
             try:
                 with services.database.write() as tx:
-                    services.reimport_queue.hold(tx, claimed)
+                    services.reimports.queue.hold(tx, claimed)
             except PortcullisError:
                 return  # The step finds out by itself, at its next effect.
 

@@ -64,7 +64,7 @@ def _count(work: Work) -> None:
             work.store.count_subjects(tx, work.of.project_id, place, some) for some in every for place in work.store.places()
         )
     with work.services.database.write() as tx:
-        work.services.reimport_queue.hold(tx, work.of, total=total)
+        work.services.reimports.queue.hold(tx, work.of, total=total)
 
 
 def _next_page(work: Work) -> bool:
@@ -80,7 +80,7 @@ def _next_page(work: Work) -> bool:
         work.move(tx, State.MEASURING if work.of.state is State.SURVEYING else State.WEIGHING)
         work.standing = staging.Standing(restarts=standing.restarts, account=account, left_out=standing.left_out)
         sealed = staging.sealed_standing(work.of, work.keys.sealing, work.standing)
-        work.services.reimport_queue.hold(tx, work.of, standing=sealed)
+        work.services.reimports.queue.hold(tx, work.of, standing=sealed)
     return False
 
 
@@ -308,7 +308,7 @@ def _conclude(work: Work) -> None:
     """Write the report, and wait for an officer; or, the second time, go on if it is as good as what was approved."""
     of, standing = work.of, work.standing
     with work.services.database.write() as tx:
-        work.services.reimport_queue.hold(tx, of)
+        work.services.reimports.queue.hold(tx, of)
         found, _ = staging.count_people(tx, of.id)
         made = report.build(tx, of, standing.account, found, standing.left_out, work.keys.salt)
         text = json.dumps(made)
@@ -320,7 +320,7 @@ def _conclude(work: Work) -> None:
             work.tell(tx, AuditAction.REIMPORT_REVIEWABLE, counts=counts, facts=facts)
         elif _is_worse(json.loads(of.report or "{}"), made):
             work.undo(tx, "review_changed")
-            work.services.reimport_queue.hold(tx, of, report=text)
+            work.services.reimports.queue.hold(tx, of, report=text)
         else:
             work.move(tx, State.ORDERING, report=text)
 

@@ -38,7 +38,7 @@ def survey(work: Work) -> None:
         with work.services.database.write() as tx:
             sight = work.services.sights.internal(tx, work.project)
             total = work.store.count(tx, sight, EventQuery(from_ms=terms.from_ms, to_ms=terms.to_ms, names=names))
-            work.services.reimport_queue.hold(tx, work.of, total=total)
+            work.services.reimports.queue.hold(tx, work.of, total=total)
     with work.services.database.read() as reading:
         sight = work.services.sights.internal(reading, work.project)
         query = EventQuery(from_ms=terms.from_ms, to_ms=terms.to_ms, names=names, after=work.standing.after)
@@ -54,7 +54,7 @@ def survey(work: Work) -> None:
                 return
     account = work.standing.account
     with work.services.database.write() as tx:
-        work.services.reimport_queue.hold(tx, work.of)
+        work.services.reimports.queue.hold(tx, work.of)
         made = report.build(tx, work.of, account, 0, 0, work.keys.salt)
         ledger.forget(tx, work.of.id)
         work.move(tx, State.REVIEW, report=json.dumps(made))
@@ -88,7 +88,7 @@ def _finish(work: Work) -> None:
     of, services = work.of, work.services
     made = json.loads(of.report or "{}")
     with services.database.write() as tx:
-        services.reimport_queue.hold(tx, of)
+        services.reimports.queue.hold(tx, of)
         note = report.statement(of, made, None, services.clock(), services.keyring.of(tx, of.project_id).signing)
         work.move(tx, State.DONE, statement=note)
         facts = {"sha256": certificate.digest(note)}

@@ -93,7 +93,7 @@ def _surveying(work: Work) -> None:
     with work.services.database.write() as tx:
         work.move(tx, State.SURVEYING)
         sealed = staging.sealed_standing(work.of, work.keys.sealing, staging.Standing(left_out=left_out))
-        work.services.reimport_queue.hold(tx, work.of, standing=sealed)
+        work.services.reimports.queue.hold(tx, work.of, standing=sealed)
 
 
 def freeze(work: Work) -> None:
@@ -101,7 +101,7 @@ def freeze(work: Work) -> None:
     while not work.over():
         with work.services.database.write() as tx:
             fence.enter_exclusive(tx, work.of.project_id)
-            work.services.reimport_queue.hold(tx, work.of)
+            work.services.reimports.queue.hold(tx, work.of)
             some = staging.people_after(tx, work.of.id, work.standing.person, _PEOPLE_AT_ONCE)
             keys = work.services.keyring.of(tx, work.of.project_id)
             if some and not staging.hold_still(tx, keys, work.of, some):
@@ -110,7 +110,7 @@ def freeze(work: Work) -> None:
                 return _frozen(work, tx)
             work.standing.person = some[-1]
             sealed = staging.sealed_standing(work.of, work.keys.sealing, work.standing)
-            work.services.reimport_queue.progress(tx, work.of, len(some), standing=sealed)
+            work.services.reimports.queue.progress(tx, work.of, len(some), standing=sealed)
     return None
 
 
@@ -130,7 +130,7 @@ def order(work: Work) -> None:
     of, services = work.of, work.services
     with services.database.write() as tx:
         fence.enter_exclusive(tx, of.project_id)
-        services.reimport_queue.hold(tx, of)
+        services.reimports.queue.hold(tx, of)
         keys = services.keyring.of(tx, of.project_id)
         uids = staging.uids_of(tx, of.id)
         # Whoever was let go or linked since has data that is not staged: begin again, with them.
@@ -164,7 +164,7 @@ def wait(work: Work) -> bool:
         raise ErasureFailed("the erasure has failed", remedy="mend its cause, then POST /v1/requests/{id}/retry")
     if request.state is RequestState.CANCELLED:
         with work.services.database.write() as tx:
-            work.services.reimport_queue.hold(tx, work.of)
+            work.services.reimports.queue.hold(tx, work.of)
             staging.forget_fresh(tx, work.of)
             work.undo(tx, "erasure_cancelled", State.CANCELLED)
         return True
@@ -189,12 +189,12 @@ def restore(work: Work) -> None:
         work.standing.seq = found[-1][0]
         with work.services.database.write() as tx:
             fence.enter_shared(tx, of.project_id)
-            work.services.reimport_queue.hold(tx, of)
+            work.services.reimports.queue.hold(tx, of)
             work.store.append(tx, of.project_id, rows)
             work.store.put_profiles(tx, of.project_id, profiles)
             _note_late(work, tx, rows)
             sealed = staging.sealed_standing(of, work.keys.sealing, work.standing)
-            work.services.reimport_queue.progress(tx, of, len(rows) + len(profiles), standing=sealed)
+            work.services.reimports.queue.progress(tx, of, len(rows) + len(profiles), standing=sealed)
     return None
 
 
@@ -265,7 +265,7 @@ def _finish(work: Work) -> None:
     of, services = work.of, work.services
     made = json.loads(of.report or "{}")
     with services.database.write() as tx:
-        services.reimport_queue.hold(tx, of)
+        services.reimports.queue.hold(tx, of)
         erased = current_request(tx, of.erasure_id or "").certificate
         note = report.statement(
             of,
@@ -290,7 +290,7 @@ def undo(work: Work) -> None:
     while not work.over():
         with work.services.database.write() as tx:
             fence.enter_exclusive(tx, work.of.project_id)
-            work.services.reimport_queue.hold(tx, work.of)
+            work.services.reimports.queue.hold(tx, work.of)
             if staging.let_go(tx, work.of, _PEOPLE_AT_ONCE):
                 continue
             staging.discard(tx, work.of, people=True)

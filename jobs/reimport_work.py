@@ -71,7 +71,7 @@ class Work:
     @contextmanager
     def effect(self, done: int = 0) -> Iterator[Connection]:
         """The transaction of one window: it ends with the standing, and `done` more records. Raises `LostClaim`."""
-        queue = self.services.reimport_queue
+        queue = self.services.reimports.queue
         with self.services.database.write() as tx:
             queue.hold(tx, self.of)
             yield tx
@@ -83,7 +83,7 @@ class Work:
         fresh = Standing(restarts=self.standing.restarts if restarts is None else restarts)
         ended = state in (State.DONE, State.ROLLED_BACK, State.CANCELLED, State.FAILED)
         sealed = None if ended else staging.sealed_standing(self.of, self.keys.sealing, fresh)
-        self.services.reimport_queue.move(tx, self.of, state, **{"standing": sealed, **values})
+        self.services.reimports.queue.move(tx, self.of, state, **{"standing": sealed, **values})
 
     def undo(self, tx: Connection, code: str, ending: State = State.ROLLED_BACK) -> None:
         """Take everything back, and say why."""
@@ -93,7 +93,7 @@ class Work:
 
     def tell(self, tx: Connection, action: AuditAction, **more: Any) -> None:
         """The audit entry of a step."""
-        self.services.reimport_queue.tell(tx, self.of, action, **more)
+        self.services.reimports.queue.tell(tx, self.of, action, **more)
 
 
 def open_row(row: EventRow) -> tuple[dict[str, Any], bool, bool]:

@@ -54,7 +54,7 @@ def poll(services: Services) -> int:
     simulations = services.simulations.due()
     for simulation_id in simulations:
         simulate.run(services, simulation_id)
-    reimports = services.reimport_queue.due()
+    reimports = services.reimports.queue.due()
     for reimport_id in reimports:
         reimport.run(services, reimport_id)
     return len(due) + len(simulations) + len(reimports)

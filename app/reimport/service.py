@@ -26,7 +26,7 @@ from app.query.cohorts import saved
 from app.reimport import report, staging
 from app.reimport.chosen import chosen
 from app.reimport.model import ENDED, Override, Reimport, Scope, State, Terms, may_go
-from app.reimport.queue import as_reimport, current
+from app.reimport.queue import ReimportQueue, as_reimport, current
 from app.reimport.tables import reimport
 from app.rulebook.review import checked_reason
 from app.rulebook.service import Rulebook
@@ -64,7 +64,7 @@ class Ahead:
 
 
 class Reimports:
-    """Re-imports of every project. Stateless but for its dependencies."""
+    """Re-imports of every project. Stateless but for its dependencies; `queue` is for whoever works on them."""
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Reimports:
         audit: AuditLog,
         doorbell: Doorbell,
         clock: Callable[[], int],
+        lease_ms: int,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -85,6 +86,7 @@ class Reimports:
         self._audit = audit
         self._doorbell = doorbell
         self._clock = clock
+        self.queue = ReimportQueue(database, audit, clock, lease_ms)
 
     # --- before ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.audit.note import open_note
 from app.reimport.tables import reimport_chunk, reimport_mark, reimport_subject, reimport_total
-from jobs import dispatcher, reimport
+from jobs import dispatcher
 from tests.integration.gate import Gate, build
 
 CANARY = "canary-7f3a@example.com"
@@ -86,7 +86,15 @@ def _get(gate: Gate, path: str, status: int = 200) -> dict[str, Any]:
 
 
 def _order(gate: Gate, policy: int | str, *people: str, **more: Any) -> str:
-    body = {"scope": "people", "policy": policy, "distinct_ids": list(people), "quasi_identifiers": ["city"], "k": 2, "tolerance": 0.1, **more}
+    body = {
+        "scope": "people",
+        "policy": policy,
+        "distinct_ids": list(people),
+        "quasi_identifiers": ["city"],
+        "k": 2,
+        "tolerance": 0.1,
+        **more,
+    }
     made = _post(gate, "/v1/reimports", 202, **body)
     _work(gate)
     return str(made["id"])
