@@ -19,6 +19,7 @@ from app.cli_audit import audit
 from app.cli_keys import keys
 from app.cli_lexicon import lexicon
 from app.cli_policy import policy
+from app.cli_reimport import reimport
 from app.cli_upstream import upstream
 from app.database import Database, migrate
 from app.embedded import plan_queue
@@ -325,6 +326,7 @@ cli.add_command(lexicon)
 cli.add_command(keys)
 cli.add_command(upstream)
 cli.add_command(audit)
+cli.add_command(reimport)
 
 
 if __name__ == "__main__":

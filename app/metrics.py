@@ -21,6 +21,7 @@ from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
+from app.reimport.tables import reimport
 from app.subjects.tables import subject_request
 from app.upstream.tables import outgoing, upstream
 
@@ -144,6 +145,7 @@ class _FromSql(Collector):
                 longest_ago = tx.execute(sa.select(sa.func.min(retention_turn.c.finished_ms))).scalar()
                 swept.add_metric((), int(longest_ago or 0) / 1000)
                 _count_parcels(tx, parcels, oldest, forwarded)
+                reimports = _reimports(tx)
                 undecided = sa.select(sa.func.count()).where(finding.c.state.in_(("open", "acknowledged")))
                 findings.add_metric((), tx.execute(undecided).scalar_one())
                 _count_accounts(tx, accounts)
@@ -152,7 +154,7 @@ class _FromSql(Collector):
         except PortcullisError:
             return  # The database went away after the scrape was let in, which needs it: what this process counted is told.
         yield from (requests, keys, rotations, waiting, unsigned, versions, projects, removed, swept, findings, lexicon)
-        yield from (parcels, oldest, forwarded, accounts)
+        yield from (parcels, oldest, forwarded, accounts, reimports)
 
 
 def _audit_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
@@ -195,6 +197,19 @@ def _count_parcels(tx: Connection, parcels: GaugeMetricFamily, oldest: GaugeMetr
     parcels.add_metric(("parked",), found.get(True, (0, 0))[0])
     oldest.add_metric((), since / 1000)
     forwarded.add_metric((), int(tx.execute(sa.select(sa.func.sum(upstream.c.delivered))).scalar() or 0))
+
+
+def _reimports(tx: Connection) -> GaugeMetricFamily:
+    reimports = GaugeMetricFamily(
+        "portcullis_reimports",
+        "Sanitised re-imports by state; `failing` are those of them whose last attempt failed.",
+        labels=("state",),
+    )
+    for state, n in tx.execute(sa.select(reimport.c.state, sa.func.count()).group_by(reimport.c.state)):
+        reimports.add_metric((state,), n)
+    failing = sa.and_(reimport.c.error_code.is_not(None), reimport.c.next_due_ms.is_not(None))
+    reimports.add_metric(("failing",), tx.execute(sa.select(sa.func.count()).where(failing)).scalar_one())
+    return reimports
 
 
 def _policy_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

@@ -232,7 +232,9 @@ class Reimports:
                 )
             onward = State.REWRITING if found.scope is Scope.PROPERTY else State.FREEZING
             begun = {"state": onward.value, "next_due_ms": self._clock(), "approved_by": by.id, "standing": None}
-            self._update(tx, found, {**begun, "done": 0, "total": None, "worked_ms": 0})
+            # Whoever wrote the report may still hold the lease: nobody waits for it to run out.
+            free = {"lease_until_ms": 0, "fence": found.fence + 1, "done": 0, "total": None, "worked_ms": 0}
+            self._update(tx, found, {**begun, **free})
             facts = {"blocked": ",".join(reviewed["blocked"]) or "no"}
             self._stage(tx, AuditAction.REIMPORT_APPROVED, by, found.id, {"overrides": len(found.overrides)}, facts)
             approved = current(tx, found.id)
