@@ -124,8 +124,7 @@ def bootstrap(
     audit = AuditLog(database, keyring, Witness(settings.witness) if settings.witness else None)
     access, metrics = Access(master_key, keyring, audit, clock), Metrics(database)
     places = Places(settings.geoip_db, lambda outcome: metrics.lookups.labels(outcome).inc())
-    rulebook = Rulebook(audit, clock, fence.enter_exclusive)
-    lexicon = Lexicon(database, audit, clock, fence.enter_exclusive)
+    rulebook, lexicon = Rulebook(audit, clock, fence.enter_exclusive), Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
     sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
