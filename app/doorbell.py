@@ -19,6 +19,8 @@ RUN_SIMULATION = "jobs.tasks.run_simulation"
 RUN_REIMPORT = "jobs.tasks.run_reimport"
 # Longer than any step; a worker that stops renewing its lease is replaced long before.
 _JOB_TIMEOUT = 6 * 3600
+# How long one ring counts. What Redis forgets in the meantime is rung for again after that.
+_RUNG_MS = 2_000
 
 
 class Doorbell(Protocol):
@@ -51,8 +53,14 @@ class RqDoorbell:
         self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
 
     def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
-        """Enqueue; False when Redis is away or full."""
+        """Enqueue, at most once in a while for each id; False when Redis is away or full.
+
+        The dispatcher rings at every round for what nobody has taken yet. While the worker is busy, that would fill the queue
+        with jobs that find nothing to do, and what is rung for later would wait behind them all.
+        """
         try:
+            if not self._redis.set(f"{QUEUE}:rung:{due_id}", 1, nx=True, px=_RUNG_MS):
+                return True
             self._queue.enqueue(
                 job,
                 due_id,

@@ -111,7 +111,8 @@ def test_a_re_import_whose_workers_are_killed_loses_and_doubles_nothing(one: Ins
             killed += gone
             seen.add(now)
         time.sleep(0.03)
-    assert state() == "done", one.printed(1_500)
+    waiting = redis.Redis(unix_socket_path=str(one.data / "queue.sock")).llen("rq:queue:portcullis")
+    assert state() == "done", f"{waiting} jobs wait: {one.printed(1_500)}"
     assert killed >= 3, f"only {killed} were killed"
     until(lambda: _figures(one) == before, 5, "the figures of before")
     ids = {row["uid"] for row in Stored(one.database).rows("SELECT uid FROM register WHERE created_ms = 0")}
