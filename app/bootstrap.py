@@ -127,10 +127,8 @@ def bootstrap(
     rulebook, lexicon = Rulebook(audit, clock, fence.enter_exclusive), Lexicon(database, audit, clock, fence.enter_exclusive)
     quarantine = Quarantine(database, keyring, stores, rulebook, lexicon, audit, clock, settings.quarantine_days * 86_400_000)
     # Each rule takes away from what a reader may see: data views, classification, what is hidden or deleted.
-    sights = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),))
-    ingest = Ingest(
-        database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, _lane(settings)
-    )
+    sights, lane = Sights(keyring, clock, rules=(by_dictionary(lexicon.reading),)), _lane(settings)
+    ingest = Ingest(database, keyring, stores, rulebook, lexicon, quarantine, Counting(), audit, clock, places, None, lane)
     return Services(
         settings=settings,
         clock=clock,

@@ -7,7 +7,6 @@ rest of each event, its time and its `$insert_id` do not.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -71,7 +70,7 @@ def rewrite(work: Work) -> None:
             rows = list(work.store.old_events(tx, work.of.project_id, after, terms.to_ms or 0, _ROWS_AT_ONCE))
             wanted = [row for row in rows if not terms.events or row.name in terms.events]
             changed = [
-                replace(row, properties=_with(row, terms.leaked or "", each))
+                msgspec.structs.replace(row, properties=_with(row, terms.leaked or "", each))
                 for row, _, each in _judged(work, tx, wanted, work.standing.account)
             ]
             moved = [new for new, old in zip(changed, _having(wanted, terms.leaked or ""), strict=True) if new != old]
