@@ -47,6 +47,7 @@ from app.quarantine.service import Quarantine
 from app.query.cohorts import Cohorts
 from app.query.feed import ActivityFeed
 from app.query.service import Query
+from app.reimport.service import Reimports
 from app.rulebook.promises import Promises
 from app.rulebook.service import Rulebook
 from app.settings import Settings
@@ -102,6 +103,7 @@ class Services:
     feed: ActivityFeed
     subjects: Subjects
     cases: Cases
+    reimports: Reimports
     choices: Choices
     upstreams: Upstreams
     previews: Previews
@@ -179,6 +181,7 @@ def bootstrap(
         feed=ActivityFeed(database, stores, keyring, audit, clock, sights, metrics.count_read),
         subjects=cases.subjects,
         cases=cases,
+        reimports=Reimports(database, keyring, stores, sights, rulebook, audit, doorbell, clock, settings.job_lease * 1_000),
         upstreams=Upstreams(database, keyring, audit, clock),
         choices=cases.choices,
         previews=Previews(database, keyring, stores, audit, clock),

@@ -20,6 +20,7 @@ from app.cli_deletions import data_deletion
 from app.cli_keys import keys
 from app.cli_lexicon import lexicon
 from app.cli_policy import policy
+from app.cli_reimport import reimport
 from app.cli_upstream import upstream
 from app.database import Database, migrate
 from app.embedded import plan_queue
@@ -332,6 +333,7 @@ cli.add_command(cli_views.view)
 cli.add_command(cli_views.team)
 credential.add_command(cli_views.grant)
 credential.add_command(cli_views.withdraw)
+cli.add_command(reimport)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,18 @@ from rq.serializers import JSONSerializer
 QUEUE = "portcullis"
 RUN_REQUEST = "jobs.tasks.run_request"
 RUN_SIMULATION = "jobs.tasks.run_simulation"
+RUN_REIMPORT = "jobs.tasks.run_reimport"
 # Longer than any step; a worker that stops renewing its lease is replaced long before.
 _JOB_TIMEOUT = 6 * 3600
+# How long one ring counts. What Redis forgets in the meantime is rung for again after that.
+_RUNG_MS = 2_000
 
 
 class Doorbell(Protocol):
     """Somebody may be listening."""
 
     def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
-        """Say that the request or simulation `due_id` is due. False when nobody could be told."""
+        """Say that the request, simulation or re-import `due_id` is due. False when nobody could be told."""
 
     def ping(self) -> bool:
         """True when a ring would be heard."""
@@ -50,8 +53,14 @@ class RqDoorbell:
         self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
 
     def ring(self, due_id: str, job: str = RUN_REQUEST) -> bool:
-        """Enqueue; False when Redis is away or full."""
+        """Enqueue, at most once in a while for each id; False when Redis is away or full.
+
+        The dispatcher rings at every round for what nobody has taken yet. While the worker is busy, that would fill the queue
+        with jobs that find nothing to do, and what is rung for later would wait behind them all.
+        """
         try:
+            if not self._redis.set(f"{QUEUE}:rung:{due_id}", 1, nx=True, px=_RUNG_MS):
+                return True
             self._queue.enqueue(
                 job,
                 due_id,

@@ -22,6 +22,7 @@ from app.events.tables import retention_mark, retention_turn
 from app.keys.tables import wrapped_key
 from app.lexicon.tables import lexicon_anomaly, lexicon_entry, lexicon_project
 from app.observe.tables import finding
+from app.reimport.tables import reimport
 from app.subjects.tables import legal_hold, subject_request
 from app.upstream.tables import errand, outgoing, upstream
 
@@ -142,6 +143,14 @@ def _deletions(tx: Connection) -> Iterator[Metric]:
     yield removed
 
 
+def _reimports(tx: Connection) -> Iterator[Metric]:
+    of = reimport.c
+    means = "Sanitised re-imports by state; `failing` are those of them whose last attempt failed."
+    family = GaugeMetricFamily("portcullis_reimports", means, labels=("state",))
+    family.add_metric(("failing",), _count(tx, reimport, of.error_code.is_not(None), of.next_due_ms.is_not(None)))
+    yield _grouped(tx, family, of.state)
+
+
 def _accounts(tx: Connection) -> Iterator[Metric]:
     c = principal.c
     state = sa.case((c.revoked_ms.is_not(None), "deleted"), (c.last_used_ms.is_(None), "unused"), else_="used")
@@ -173,6 +182,7 @@ _QUESTIONS: tuple[Callable[[Connection], Iterator[Metric]], ...] = (
     _retention,
     _upstream,
     _deletions,
+    _reimports,
     _accounts,
     _governance,
 )

@@ -15,6 +15,7 @@ from app.lexicon import tables as _lexicon
 from app.observe import tables as _observe
 from app.quarantine import tables as _quarantine
 from app.query import tables as _query
+from app.reimport import tables as _reimport
 from app.rulebook import tables as _rulebook
 from app.subjects import tables as _subjects
 from app.upstream import tables as _upstream
@@ -23,7 +24,5 @@ __all__ = ["metadata"]
 
 MODULES = (
     *(_access, _audit, _events, _identity, _ingest, _keys, _lexicon, _observe, _quarantine, _query, _rulebook, _subjects),
-    _upstream,
-    _dataviews,
-    _deletions,
+    *(_dataviews, _deletions, _reimport, _upstream),
 )

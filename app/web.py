@@ -29,6 +29,7 @@ from app.observe import views as observe
 from app.proxies import behind
 from app.quarantine import views as quarantine
 from app.query import views as query
+from app.reimport import views as reimport
 from app.rulebook import views as rulebook
 from app.rulebook.promises import Promise
 from app.settings import Settings
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, built: Services | None = None) 
     app.register_blueprint(schemas.blueprint())
     app.register_blueprint(access.blueprint())
     governed = (quarantine, observe, lexicon, dataviews, deletions, upstream)
-    for capability in (check, rulebook, subjects, workflow, identity, custody, audit, *governed):
+    for capability in (check, rulebook, subjects, workflow, reimport, identity, custody, audit, *governed):
         api.register_blueprint(capability.blueprint())
     api.register_blueprint(query.cohort_blueprint())
     api.register_blueprint(access.settings_blueprint())

@@ -18,7 +18,8 @@ _AT_ONCE = 500
 def clean(services: Services) -> int:
     """Destroy everything that has expired. Returns how many things that was; safe to run twice, and anywhere."""
     ended = _expire_archives(services) + services.quarantine.expire() + services.custody.retire_keys()
-    return ended + services.findings.expire() + services.simulations.expire() + errands.expire(services)
+    ended += services.findings.expire() + services.simulations.expire() + services.reimports.expire()
+    return ended + errands.expire(services)
 
 
 def _expire_archives(services: Services) -> int:

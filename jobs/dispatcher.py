@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 
 from app.bootstrap import Services
-from app.doorbell import RUN_SIMULATION
+from app.doorbell import RUN_REIMPORT, RUN_SIMULATION
 from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
 from app.upstream.speaking import Speaker
-from jobs import cleanup, deletion, digest, forward, retention, runtime, simulate, steps
+from jobs import cleanup, deletion, digest, forward, reimport, retention, runtime, simulate, steps
 
 _PAUSE_S = 0.5
 _CLEAN_EVERY = 120
@@ -34,7 +34,7 @@ _LOOK_LONG_EVERY = 600
 def tick(services: Services, *, clean: bool = False, look: bool = False, look_long: bool = False) -> int:
     """One round: ring for (or run) what is due, sequence the log, clean and look for findings when asked.
 
-    Returns how many requests and simulations were due.
+    Returns how many requests, simulations and re-imports were due.
     """
     due = services.queue.due()
     for request_id in due:
@@ -44,6 +44,10 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
     for simulation_id in simulations:
         if not services.doorbell.ring(simulation_id, RUN_SIMULATION):
             simulate.run(services, simulation_id)
+    reimports = services.reimports.queue.due()
+    for reimport_id in reimports:
+        if not services.doorbell.ring(reimport_id, RUN_REIMPORT):
+            reimport.run(services, reimport_id)
     services.audit.sequence()
     services.identity.fill_forms()
     if clean:
@@ -53,7 +57,7 @@ def tick(services: Services, *, clean: bool = False, look: bool = False, look_lo
         services.cases.clocks.round()
     if look_long:
         services.anomalies.round()
-    return len(due) + len(simulations)
+    return len(due) + len(simulations) + len(reimports)
 
 
 def run(services: Services, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:

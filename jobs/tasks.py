@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from jobs import runtime, simulate, steps
+from jobs import reimport, runtime, simulate, steps
 
 
 def run_request(request_id: str) -> None:
@@ -21,3 +21,11 @@ def run_simulation(simulation_id: str) -> None:
         simulate.run(runtime.services(), simulation_id)
     except Exception as fault:
         structlog.get_logger().error("simulation_not_run", fault=type(fault).__name__)
+
+
+def run_reimport(reimport_id: str) -> None:
+    """Take the re-import one slice further. Never raises `Exception`, as above."""
+    try:
+        reimport.run(runtime.services(), reimport_id)
+    except Exception as fault:
+        structlog.get_logger().error("reimport_not_run", fault=type(fault).__name__)

@@ -22,7 +22,7 @@ from app.errors import PortcullisError
 from app.logs import configure
 from app.settings import Settings
 from app.supervise import die_with_parent
-from jobs import runtime, simulate, steps
+from jobs import reimport, runtime, simulate, steps
 from jobs.dispatcher import stop_on_signals
 
 _POLL_S = 1.0
@@ -47,14 +47,17 @@ class RequestWorker(Worker):
 
 
 def poll(services: Services) -> int:
-    """Do what SQL says is due, here and now. Returns how many requests and simulations that was."""
+    """Do what SQL says is due, here and now. Returns how many requests, simulations and re-imports that was."""
     due = services.queue.due()
     for request_id in due:
         steps.run(services, request_id)
     simulations = services.simulations.due()
     for simulation_id in simulations:
         simulate.run(services, simulation_id)
-    return len(due) + len(simulations)
+    reimports = services.reimports.queue.due()
+    for reimport_id in reimports:
+        reimport.run(services, reimport_id)
+    return len(due) + len(simulations) + len(reimports)
 
 
 def poll_until_stopped(services: Services, stop: threading.Event) -> None:

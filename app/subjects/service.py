@@ -105,28 +105,36 @@ class Subjects:
 
         Raises `InvalidInput` for terms that cannot be, and `Conflict` for an idempotency key that came with another body.
         """
-        identifiers, request_id = list(dict.fromkeys(wanted.identifiers)), str(uuid.uuid4())
         with self._database.write() as tx:
-            if wanted.kind in COPIES:
-                fence.enter_shared(tx, by.project.id)
-            else:
-                fence.enter_exclusive(tx, by.project.id)
-            keys = self._keyring.of(tx, by.project.id)
-            if wanted.once and (earlier := idempotency.take(tx, keys, wanted.once, request_id, self._clock())):
-                return Accepted(self._own(tx, by, earlier.request_id), earlier.unknown, replayed=True)
-            found, unknown = self._people(tx, by, wanted.kind, identifiers)
-            request = self._insert(tx, by, wanted, request_id, len(identifiers), len(unknown))
-            living = [row for row in found.rows.values() if row.uid is not None and _concerned(wanted.kind, row)]
-            name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
-            self._check_terms(tx, by, wanted, found, request)
-            self._stage_created(tx, request, by, living, len(found.uids))
-            if request.state is RequestState.PENDING:
-                self._effects.apply(tx, by, request, found)
-            positions = _positions(wanted.identifiers, unknown)
-            if wanted.once:
-                idempotency.keep(tx, keys, wanted.once, positions)
+            accepted = self.accept(tx, by, wanted, [Required(each) for each in self._settings.request_steps])
+        if accepted.request.state is RequestState.PENDING:
+            self._doorbell.ring(accepted.request.id)
+        return accepted
+
+    def accept(self, tx: Connection, by: Principal, wanted: NewRequest, required: Sequence[Required]) -> Accepted:
+        """The same in the transaction of a caller who rings afterwards; `required` is what persons must do before it starts.
+
+        A re-import orders its erasure like this, whose people an officer has looked at already.
+        """
+        identifiers, request_id = list(dict.fromkeys(wanted.identifiers)), str(uuid.uuid4())
+        if wanted.kind in COPIES:
+            fence.enter_shared(tx, by.project.id)
+        else:
+            fence.enter_exclusive(tx, by.project.id)
+        keys = self._keyring.of(tx, by.project.id)
+        if wanted.once and (earlier := idempotency.take(tx, keys, wanted.once, request_id, self._clock())):
+            return Accepted(self._own(tx, by, earlier.request_id), earlier.unknown, replayed=True)
+        found, unknown = self._people(tx, by, wanted.kind, identifiers)
+        request = self._insert(tx, by, wanted, request_id, required, (len(identifiers), len(unknown)))
+        living = [row for row in found.rows.values() if row.uid is not None and _concerned(wanted.kind, row)]
+        name_subjects(tx, request, {row.uid for row in living if row.uid is not None}, named=True)
+        self._check_terms(tx, by, wanted, found, request)
+        self._stage_created(tx, request, by, living, len(found.uids))
         if request.state is RequestState.PENDING:
-            self._doorbell.ring(request.id)
+            self._effects.apply(tx, by, request, found)
+        positions = _positions(wanted.identifiers, unknown)
+        if wanted.once:
+            idempotency.keep(tx, keys, wanted.once, positions)
         return Accepted(request, positions)
 
     def _people(self, tx: Connection, by: Principal, kind: RequestKind, wanted: Sequence[str]) -> tuple[Closure, tuple[str, ...]]:
@@ -155,10 +163,16 @@ class Subjects:
             seal_change(tx, self._keyring.of(tx, by.project.id), request, uid, wanted.change)
 
     def _insert(
-        self, tx: Connection, by: Principal, wanted: NewRequest, request_id: str, ids: int, unknown: int
+        self,
+        tx: Connection,
+        by: Principal,
+        wanted: NewRequest,
+        request_id: str,
+        required: Sequence[Required],
+        counted: tuple[int, int],
     ) -> SubjectRequest:
         now, regime = self._clock(), REGIMES[wanted.compliance]
-        required = [Required(each) for each in self._settings.request_steps]
+        ids, unknown = counted
         state, deadline = workflow.first_state(required), regime.deadline_ms(wanted.kind.value, now)
         terms = {"purposes": sorted(set(wanted.purposes))} if wanted.purposes else _NO_TERMS
         values = {

@@ -204,6 +204,12 @@ SHOWS_NOTHING = {
         "GET /v1/upstream/requests",
         "GET /v1/upstream/requests/<uuid:request_id>/answers",
     ),
+    "states, names of properties, counts and proofs of re-imports": (
+        "GET /v1/reimports",
+        "GET /v1/reimports/<uuid:reimport_id>",
+        "GET /v1/reimports/<uuid:reimport_id>/review",
+        "GET /v1/reimports/<uuid:reimport_id>/statement",
+    ),
     "clocks, counts and case numbers": (
         "GET /v1/regimes",
         "GET /v1/requests/report",

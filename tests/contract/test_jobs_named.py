@@ -13,7 +13,7 @@ from typing import get_type_hints
 
 import pytest
 
-from app.doorbell import RUN_REQUEST, RUN_SIMULATION
+from app.doorbell import RUN_REIMPORT, RUN_REQUEST, RUN_SIMULATION
 
 ROOT = Path(__file__).parents[2]
 # A worker that could reach these would one day need an application context.
@@ -41,7 +41,7 @@ def test_every_name_that_app_uses_exists() -> None:
             assert hasattr(importlib.import_module(module), attribute), name
 
 
-@pytest.mark.parametrize("name", [RUN_REQUEST, RUN_SIMULATION])
+@pytest.mark.parametrize("name", [RUN_REQUEST, RUN_SIMULATION, RUN_REIMPORT])
 def test_a_job_takes_one_opaque_id_and_returns_nothing(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     assert module == "jobs.tasks"
@@ -61,7 +61,7 @@ def test_tasks_holds_jobs_and_nothing_else_that_redis_could_name() -> None:
         for name, value in vars(tasks).items()
         if inspect.isfunction(value) and value.__module__ == "jobs.tasks" and not name.startswith("_")
     ]
-    assert own == [each.rpartition(".")[2] for each in (RUN_REQUEST, RUN_SIMULATION)]
+    assert own == [each.rpartition(".")[2] for each in (RUN_REQUEST, RUN_SIMULATION, RUN_REIMPORT)]
 
 
 @pytest.mark.parametrize("module", ["jobs.tasks", "jobs.worker", "jobs.dispatcher"])
