@@ -29,7 +29,7 @@ demo: .venv/.dev
 test: lint
 	$(BIN)/python -m pytest -n auto tests/unit
 	$(BIN)/python -m pytest -n auto tests/contract tests/integration
-	$(BIN)/python -m pytest tests/e2e tests/fault
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/e2e tests/fault
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

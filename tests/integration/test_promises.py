@@ -162,6 +162,8 @@ EFFECTS = {"track": "event", "import": "event", "engage": "profile", "deletion":
 def test_an_act_that_fails_leaves_no_audit_entry(pg: Gate, act: str) -> None:
     """The act's own rows are refused when it commits, and only those: an entry that is written apart would stay."""
     pg.track(pg.event("ada", "early"))
+    for role in ("ingest", "officer", "admin"):  # That a credential was used is noted apart, once in ten minutes.
+        assert pg.client.get("/v1/project", headers=pg.bearer(role)).status_code in (200, 403)
     before = _everything(pg)
     with pg.services.database.write() as tx:
         tx.exec_driver_sql(
