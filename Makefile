@@ -6,12 +6,13 @@ BIN := .venv/bin
 PORT ?= 8080
 export PORT
 
-.PHONY: help run demo test lint unit fault mutants bench eval lock clean bypass identity
+.PHONY: help run demo test lint both unit fault mutants bench eval lock clean bypass identity
 
 help:
 	@echo "make run    start Portcullis on this machine (PORT=8080, data in .portcullis)"
 	@echo "make demo   tell the whole story on the terminal, with every claim checked"
 	@echo "make test   lint, types, import rules and every test, on real Redis and real PostgreSQL"
+	@echo "make both   every contract and integration test on both engines (a quarter of an hour)"
 	@echo "make unit   the tests that need no I/O (seconds)"
 	@echo "make mutants  break each promise in a copy of the source and see a test turn red (minutes)"
 	@echo "make bench  speed, as ratios measured in one run"
@@ -29,13 +30,16 @@ demo: .venv/.dev
 test: lint
 	$(BIN)/python -m pytest -n auto tests/unit
 	$(BIN)/python -m pytest -n auto tests/contract tests/integration
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/e2e tests/fault
+	$(BIN)/python -m pytest tests/e2e tests/fault
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+both: .venv/.dev
+	TEST_ENGINES=all $(BIN)/python -m pytest -n auto tests/contract tests/integration
 
 unit: .venv/.dev
 	$(BIN)/python -m pytest -n auto tests/unit
