@@ -22,11 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with the tier of its folder, so that `-m "not e2e"` works wherever pytest is pointed.
 
-    Of the integration tests that run on both engines every one runs on SQLite, and one in three on PostgreSQL as well; with
+    Of the integration tests that run on both engines every one runs on SQLite, and one in six on PostgreSQL as well; with
     `TEST_ENGINES=all` (`make both`) all of them. The contract tests, which say what an engine must do, always run on both.
     """
     if os.environ.get("TEST_ENGINES") != "all" and not any("::" in each for each in config.args):
-        left = [each for each in items if _is_second_engine(each) and zlib.crc32(each.nodeid.encode()) % 3]
+        left = [each for each in items if _is_second_engine(each) and zlib.crc32(each.nodeid.encode()) % 6]
         config.hook.pytest_deselected(items=left)
         gone = set(map(id, left))
         items[:] = [each for each in items if id(each) not in gone]
