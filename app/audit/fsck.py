@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 from app.audit import merkle
 from app.audit.checkpoint import BadCheckpoint, Checkpoint, parse
 from app.audit.note import BadNote, open_note, verifier_key
-from app.audit.sequencer import origin, size_of
-from app.audit.tables import audit_entry, audit_head, audit_node
+from app.audit.stored import entries, origin, size_of
+from app.audit.tables import audit_head, audit_node
 from app.audit.tree import TILE, Tree
 from app.audit.witness import Witness
 from app.database import Database
@@ -35,13 +35,13 @@ def check(database: Database, keyring: Keyring, project_id: int) -> Iterator[str
         heads = _heads(tx, project_id, key, newest or 0)
         due = next(heads, None)
         frontier, nodes = merkle.Frontier(), _Nodes(tx, project_id)
-        for index, body, leaf in _entries(tx, project_id):
-            if index != frontier.size:
-                yield f"entries {frontier.size} to {index - 1} are missing"
+        for each in entries(tx, project_id):
+            if each.index != frontier.size:
+                yield f"entries {frontier.size} to {each.index - 1} are missing"
                 return
-            computed = merkle.leaf_hash(body)
-            if computed != leaf:
-                yield f"entry {index} was changed: its leaf hash is another"
+            computed = merkle.leaf_hash(each.body)
+            if computed != each.leaf:
+                yield f"entry {each.index} was changed: its leaf hash is another"
             frontier.append(computed)
             yield from nodes.grown(computed)
             while due is not None and (isinstance(due, str) or due.size == frontier.size):
@@ -125,15 +125,6 @@ def _key(database: Database, keyring: Keyring, project_id: int) -> str:
             return verifier_key(origin(project_id), keyring.of(tx, project_id).signing)
     except PortcullisError:
         raise Integrity("the key that signs the audit log cannot be opened", remedy="look at `portcullis keys`") from None
-
-
-def _entries(tx: Connection, project_id: int) -> Iterator[tuple[int, bytes, bytes]]:
-    rows = sa.select(audit_entry.c.idx, audit_entry.c.body, audit_entry.c.leaf).where(audit_entry.c.project_id == project_id)
-    first = 0
-    while found := tx.execute(rows.where(audit_entry.c.idx >= first).order_by(audit_entry.c.idx).limit(_BATCH)).all():
-        for row in found:
-            yield row.idx, bytes(row.body), bytes(row.leaf)
-        first = found[-1].idx + 1
 
 
 def _heads(tx: Connection, project_id: int, key: str, newest: int) -> Iterator[Checkpoint | str]:

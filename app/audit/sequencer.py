@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from app.audit import merkle
 from app.audit.checkpoint import Checkpoint
 from app.audit.note import sign
+from app.audit.stored import Head, head, origin, size_of
 from app.audit.tables import audit_entry, audit_head, audit_staging
 from app.audit.tree import Tree
 from app.audit.witness import Witness
@@ -68,33 +69,14 @@ class Sequencer:
             self._witness.write(checkpoint)
         return len(bodies)
 
-    def _sign(self, tx: Connection, project_id: int, old: str | None, size: int, tree: Tree) -> str:
+    def _sign(self, tx: Connection, project_id: int, old: Head | None, size: int, tree: Tree) -> str:
         root = tree.root(size)
         if old is not None:
-            _refuse_fork(tx, project_id, size, root, tree)
+            _refuse_fork(old, size, root, tree)
         text = Checkpoint(origin(project_id), size, root).text()
         note = sign(text, origin(project_id), self._keyring.of(tx, project_id).signing)
         tx.execute(sa.insert(audit_head).values(project_id=project_id, size=size, root=root, note=note))
         return note
-
-
-def origin(project_id: int) -> str:
-    """The name of a project's log, which is also the name of the key that signs its checkpoints."""
-    return f"portcullis/{project_id}/audit"
-
-
-def head(tx: Connection, project_id: int) -> str | None:
-    """The newest signed checkpoint, or None for a log without one."""
-    found = sa.select(audit_head.c.note).where(audit_head.c.project_id == project_id)
-    note: str | None = tx.execute(found.order_by(audit_head.c.size.desc()).limit(1)).scalar()
-    return note
-
-
-def size_of(tx: Connection, project_id: int) -> int:
-    """How many entries of the project are in place."""
-    newest = sa.select(sa.func.max(audit_entry.c.idx)).where(audit_entry.c.project_id == project_id)
-    found = tx.execute(newest).scalar()
-    return 0 if found is None else int(found) + 1
 
 
 def _take(tx: Connection, project_id: int) -> list[bytes]:
@@ -125,12 +107,10 @@ def _append(tx: Connection, project_id: int, bodies: list[bytes]) -> int:
     return size
 
 
-def _refuse_fork(tx: Connection, project_id: int, size: int, root: bytes, tree: Tree) -> None:
+def _refuse_fork(old: Head, size: int, root: bytes, tree: Tree) -> None:
     """Raises `Integrity` unless the tree of `size` entries extends the last signed one."""
-    last = sa.select(audit_head.c.size, audit_head.c.root).where(audit_head.c.project_id == project_id)
-    old_size, old_root = tx.execute(last.order_by(audit_head.c.size.desc()).limit(1)).one()
     try:
-        merkle.verify_consistency(old_size, size, bytes(old_root), root, tree.consistency_proof(old_size, size))
+        merkle.verify_consistency(old.size, size, old.root, root, tree.consistency_proof(old.size, size))
     except merkle.ProofWrong:
         raise Integrity(
             "the audit log does not extend its last checkpoint",

@@ -14,10 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.audit import stored
 from app.audit.entry import Entry
 from app.audit.note import verifier_key
-from app.audit.sequencer import Sequencer, head, origin, size_of
-from app.audit.tables import audit_entry, audit_staging
+from app.audit.sequencer import Sequencer
+from app.audit.stored import SequencedEntry, head, origin, size_of
+from app.audit.tables import audit_staging
 from app.audit.tree import TILE, Tree
 from app.audit.witness import Witness
 from app.database import Database
@@ -27,15 +29,6 @@ from app.keys.service import Keyring
 _BATCH = 2_000
 # A filter that matches little must not read a whole log for one answer: the caller goes on from where this one ended.
 _MOST_LOOKED_AT = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class SequencedEntry:
-    """An entry in its final place: `index` from 0 without gaps, canonical `body`, RFC 6962 `leaf` hash."""
-
-    index: int
-    body: bytes
-    leaf: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ class AuditLog:
         found: list[SequencedEntry] = []
         following = start
         with self._database.read() as tx:
-            for each in _stored(tx, project_id, start, start + _MOST_LOOKED_AT):
+            for each in stored.entries(tx, project_id, start, start + _MOST_LOOKED_AT):
                 if len(found) == limit:
                     break
                 following = each.index + 1
@@ -112,7 +105,8 @@ class AuditLog:
         """The newest signed checkpoint; sequences what is staged first. None for a log without an entry."""
         self.sequence()
         with self._database.read() as tx:
-            return head(tx, project_id)
+            found = head(tx, project_id)
+        return None if found is None else found.note
 
     def verifier_key(self, project_id: int) -> str:
         """The public key under which the checkpoints of a project verify."""
@@ -147,32 +141,18 @@ class AuditLog:
         """The entries of a tile, each with its length before it in two bytes (C2SP tlog-tiles). Raises `InvalidInput`."""
         first = number * TILE
         with self._database.read() as tx:
-            found = list(_stored(tx, project_id, first, first + width))
+            found = list(stored.entries(tx, project_id, first, first + width))
         _wide_enough(len(found), width)
         return b"".join(len(each.body).to_bytes(2, "big") + each.body for each in found)
 
-    def bundle(self, project_id: int) -> Iterator[SequencedEntry | str]:
-        """The newest checkpoint, then every entry that it covers, at constant memory. Empty for a log without an entry."""
-        note = self.checkpoint(project_id)
-        if note is None:
-            return
-        yield note
+    def covered(self, project_id: int, note: str) -> Iterator[SequencedEntry]:
+        """Every entry that a checkpoint of this log covers, at constant memory."""
         size = int(note.split("\n", 2)[1])
         for first in range(0, size, _BATCH):
             # A transaction of its own for each piece: a reader who is slow must not hold a purge up.
             with self._database.read() as tx:
-                piece = list(_stored(tx, project_id, first, min(size, first + _BATCH)))
+                piece = list(stored.entries(tx, project_id, first, min(size, first + _BATCH)))
             yield from piece
-
-
-def _stored(tx: Connection, project_id: int, start: int, end: int) -> Iterator[SequencedEntry]:
-    rows = sa.select(audit_entry.c.idx, audit_entry.c.body, audit_entry.c.leaf).where(audit_entry.c.project_id == project_id)
-    for first in range(start, end, _BATCH):
-        piece = rows.where(audit_entry.c.idx >= first, audit_entry.c.idx < min(end, first + _BATCH)).order_by(audit_entry.c.idx)
-        found = [SequencedEntry(row.idx, bytes(row.body), bytes(row.leaf)) for row in tx.execute(piece)]
-        yield from found
-        if not found:
-            return
 
 
 def _within(tx: Connection, project_id: int, size: int, field: str) -> None:

@@ -10,7 +10,6 @@ Standard library and `cryptography` only. Exit status 0: it holds; 1: it does no
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,12 +18,12 @@ from typing import Any, TextIO
 
 if __package__:
     from app.audit.checkpoint import BadCheckpoint, Checkpoint, parse
-    from app.audit.merkle import Frontier
+    from app.audit.merkle import Frontier, leaf_hash
     from app.audit.note import BadNote, open_note
 else:  # Run as a file, apart from the rest of the service: these three lie beside it.
     sys.path.insert(0, str(Path(__file__).parent))
     from checkpoint import BadCheckpoint, Checkpoint, parse  # type: ignore[import-not-found,no-redef]
-    from merkle import Frontier  # type: ignore[import-not-found,no-redef]
+    from merkle import Frontier, leaf_hash  # type: ignore[import-not-found,no-redef]
     from note import BadNote, open_note  # type: ignore[import-not-found,no-redef]
 
 HEADER = "portcullis erasure certificate v1"
@@ -157,7 +156,7 @@ def _entries(lines: Iterable[str], first: int | None = None) -> Iterator[tuple[i
             raise DoesNotHold(f"line {number} is not an entry") from None
         if expected is not None and index != expected:
             raise DoesNotHold(f"line {number} has index {index}, and {expected} comes next")
-        computed = hashlib.sha256(b"\x00" + _canonical(entry).encode("utf-8", "surrogatepass")).digest()
+        computed = leaf_hash(_canonical(entry).encode("utf-8", "surrogatepass"))
         if computed.hex() != leaf:
             raise DoesNotHold(f"line {number} was changed: its leaf hash is another")
         if not isinstance(index, int):

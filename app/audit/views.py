@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from flask import Response, jsonify
@@ -15,7 +16,8 @@ from marshmallow import Schema, fields, validate
 
 from app.access.roles import Permission
 from app.audit.entry import AuditAction, Entry
-from app.audit.service import SequencedEntry, Wanted
+from app.audit.service import Wanted
+from app.audit.stored import SequencedEntry
 from app.audit.tree import TILE
 from app.errors import InvalidInput, NotFound
 from app.http import api_blueprint, caller, needs, services
@@ -107,9 +109,11 @@ def bundle() -> Response:
 
     `portcullis audit verify bundle` checks it with the key alone: no network, no database, no secret.
     """
-    _checkpoint()
+    note = _checkpoint()
     _note_reading({"bundles": 1})
-    return Response(_bundle_lines(services().audit.bundle(caller().project.id)), mimetype="application/x-ndjson", headers=_FRESH)
+    head = json.dumps({"bundle": "portcullis audit bundle v1", "checkpoint": note}, ensure_ascii=False) + "\n"
+    lines = chain((head,), _lines(services().audit.covered(caller().project.id, note)))
+    return Response(lines, mimetype="application/x-ndjson", headers=_FRESH)
 
 
 @needs(Permission.AUDIT_READ)
@@ -169,21 +173,10 @@ def _tile_path(text: str) -> tuple[int, int]:
     return number, width
 
 
-def _bundle_lines(found: Iterator[SequencedEntry | str]) -> Iterator[str]:
+def _lines(found: Iterable[SequencedEntry]) -> Iterator[str]:
     for each in found:
-        if isinstance(each, str):
-            yield json.dumps({"bundle": "portcullis audit bundle v1", "checkpoint": each}, ensure_ascii=False) + "\n"
-        else:
-            yield _line(each)
-
-
-def _lines(found: list[SequencedEntry]) -> Iterator[str]:
-    return (_line(each) for each in found)
-
-
-def _line(each: SequencedEntry) -> str:
-    entry = json.loads(each.body)
-    return json.dumps({"index": each.index, "leaf": each.leaf.hex(), "entry": entry}, ensure_ascii=False) + "\n"
+        entry = json.loads(each.body)
+        yield json.dumps({"index": each.index, "leaf": each.leaf.hex(), "entry": entry}, ensure_ascii=False) + "\n"
 
 
 def _csv(found: list[SequencedEntry]) -> str:

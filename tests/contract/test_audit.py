@@ -25,7 +25,7 @@ from app.audit import fsck, merkle
 from app.audit.checkpoint import Checkpoint, parse
 from app.audit.entry import AuditAction, Entry
 from app.audit.note import open_note, sign
-from app.audit.sequencer import origin
+from app.audit.stored import origin
 from app.audit.tables import audit_entry, audit_head, audit_node, audit_staging
 from app.audit.tree import Tree
 from app.audit.witness import Witness
