@@ -33,7 +33,7 @@ _channel = click.option(
 
 def add_to(group: click.Group) -> None:
     """Add the commands of this module to `portcullis request`."""
-    commands = (create, listing, show, identify, approve, reject, acknowledge, extend, answer, report, hold)
+    commands = (create, listing, show, identify, reject, acknowledge, extend, answer, report, hold)
     for each in (*commands, *(_plain(name, words) for name, words in _PLAIN.items())):
         group.add_command(each)
 
@@ -98,6 +98,7 @@ def show(settings: Settings, project_id: int, request_id: str) -> None:
 # --- acts ------------------------------------------------------------------------------------------------------------
 
 _PLAIN = {
+    "approve": "Let a request take effect.",
     "cancel": "Take back a request that has not started.",
     "pause": "Stop the work on a request where it is; what it hides stays hidden.",
     "resume": "Go on with a paused request.",
@@ -128,16 +129,6 @@ def identify(settings: Settings, project_id: int, request_id: str, method: str) 
     """Record that a request comes from its person."""
     services, by = _enter(settings, project_id)
     _told(services.cases.acts.identify(by, request_id, IdentityMethod(method)))
-
-
-@click.command()
-@click.argument("project_id", type=int)
-@click.argument("request_id")
-@click.pass_obj
-def approve(settings: Settings, project_id: int, request_id: str) -> None:
-    """Let a request take effect."""
-    services, by = _enter(settings, project_id)
-    _told(services.cases.acts.approve(by, request_id))
 
 
 @click.command()

@@ -6,6 +6,7 @@ was taken for dead can change nothing. All of it in the caller's transaction; ti
 
 from __future__ import annotations
 
+import random
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.errors import PortcullisError
+
+_FIRST_DELAY_MS, _LONGEST_DELAY_MS = 1_000, 600_000
+
+
+def backoff_ms(attempts: int) -> int:
+    """Until work that failed so many times is tried again: a second, doubled at each attempt up to ten minutes, less up to a
+    half by chance. What failed together must not come back together."""
+    longest: int = min(_FIRST_DELAY_MS << min(attempts, 20), _LONGEST_DELAY_MS)
+    return longest - random.randrange(longest // 2)  # noqa: S311 - spreads load, hides nothing
 
 
 class LostTurn(PortcullisError):

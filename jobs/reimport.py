@@ -6,10 +6,9 @@ Where it stands is in its row; see `app.reimport.queue`. The steps are in `reimp
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from rq.timeouts import BaseTimeoutException
@@ -20,6 +19,7 @@ from app.reimport.model import ENDED, Reimport, Scope, State
 from app.reimport.queue import current
 from app.subjects.queue import LostClaim
 from jobs import reimport_pass, reimport_property, reimport_swap
+from jobs.heartbeat import beating
 from jobs.reimport_work import Work
 from jobs.steps import code_of
 
@@ -53,7 +53,7 @@ def run(services: Services, reimport_id: str, slice_s: float = _SLICE_S) -> None
         return
     log = structlog.get_logger().bind(request_id=reimport_id, component="reimport")
     try:
-        with _sign_of_life(services, claimed):
+        with beating(partial(_renew, services, claimed), services.reimports.queue.lease_ms / 3_000, request_id=reimport_id):
             _work(services, claimed, slice_s)
     except LostClaim:
         log.warning("claim_lost")
@@ -101,23 +101,6 @@ def _release(services: Services, claimed: Reimport, code: str) -> None:
         structlog.get_logger().warning("request_not_released", request_id=claimed.id, fault=fault.code)
 
 
-@contextmanager
-def _sign_of_life(services: Services, claimed: Reimport) -> Iterator[None]:
-    """Renew the lease while a long window runs. It dies with the process, and the claim with it."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(services.reimports.queue.lease_ms / 3_000):
-            try:
-                with services.database.write() as tx:
-                    services.reimports.queue.hold(tx, claimed)
-            except PortcullisError:
-                return  # The step finds out by itself, at its next effect.
-
-    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def _renew(services: Services, claimed: Reimport) -> None:
+    with services.database.write() as tx:
+        services.reimports.queue.hold(tx, claimed)

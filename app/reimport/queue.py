@@ -7,7 +7,6 @@ a transaction that begins with `hold` and ends with what stands in the row, so a
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +21,9 @@ from app.errors import NotFound
 from app.reimport.model import ENDED, Override, Reimport, Scope, State, Terms, may_go
 from app.reimport.tables import reimport
 from app.subjects.queue import SYSTEM, LostClaim
+from app.turns import backoff_ms
 
 MAX_ATTEMPTS = 12
-_FIRST_DELAY_MS, _LONGEST_DELAY_MS = 1_000, 600_000
 _WAITING = (State.REVIEW.value, *(each.value for each in ENDED))
 # Once the erasure is ordered there is no way back, only onward: an attempt is never the last.
 _ONWARD = (State.ERASING, State.IMPORTING, State.RECONCILING, State.UNDOING, State.REWRITING)
@@ -102,7 +101,7 @@ class ReimportQueue:
             if found.attempts >= MAX_ATTEMPTS and found.state not in _ONWARD:
                 self._give_up(tx, claimed, error_code)
                 return
-            due = self._clock() + _delay_ms(found.attempts)
+            due = self._clock() + backoff_ms(found.attempts)
             self._set(tx, claimed, {"error_code": error_code, "lease_until_ms": 0, "next_due_ms": due})
 
     def _give_up(self, tx: Connection, claimed: Reimport, error_code: str) -> None:
@@ -156,8 +155,3 @@ def _ready(now: int) -> sa.ColumnElement[bool]:
 def _held(claimed: Reimport) -> sa.ColumnElement[bool]:
     ended = [each.value for each in ENDED]
     return sa.and_(reimport.c.id == claimed.id, reimport.c.fence == claimed.fence, reimport.c.state.not_in(ended))
-
-
-def _delay_ms(attempts: int) -> int:
-    longest: int = min(_FIRST_DELAY_MS * 2 ** min(attempts, 20), _LONGEST_DELAY_MS)
-    return longest - random.randrange(longest // 2)  # noqa: S311 - spreads load, hides nothing

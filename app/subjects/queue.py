@@ -8,7 +8,6 @@ times, from any number of processes, and each step takes effect once.
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +23,12 @@ from app.subjects import workflow
 from app.subjects.model import Outcome, RequestKind, RequestState, Required, Step, SubjectRequest
 from app.subjects.tables import subject_request
 from app.subjects.workflow import Event
+from app.turns import backoff_ms
 
 # Who the audit log says did it, when no person did.
 SYSTEM = "system"
 MAX_ATTEMPTS = 12
 _OPEN = tuple(each.value for each in workflow.OPEN)
-_FIRST_DELAY_MS, _LONGEST_DELAY_MS = 1_000, 600_000
 
 
 class LostClaim(PortcullisError):
@@ -155,7 +154,7 @@ class RequestQueue:
             if attempts >= MAX_ATTEMPTS:
                 self._fail(tx, claim, error_code)
                 return False
-            due = self._clock() + _delay_ms(attempts)
+            due = self._clock() + backoff_ms(attempts)
             self._set(tx, claim, error_code=error_code, lease_until_ms=0, next_due_ms=due)
         return True
 
@@ -223,9 +222,3 @@ def as_request(row: Any) -> SubjectRequest:
 
 def _merged(before: Mapping[str, int], counts: Mapping[str, int]) -> str:
     return json.dumps({**before, **counts}, sort_keys=True)
-
-
-def _delay_ms(attempts: int) -> int:
-    # Doubled at each attempt, less up to a half: requests that failed together must not come back together.
-    longest: int = min(_FIRST_DELAY_MS * 2**attempts, _LONGEST_DELAY_MS)
-    return longest - random.randrange(longest // 2)  # noqa: S311 - spreads load, hides nothing
