@@ -10,7 +10,6 @@ import pytest
 
 from app.ingest.parcel import PART_RECORDS
 from tests.installation import in_threads
-from tests.integration.gate import build
 
 ASKED = "policy: asked\ndetectors: keep\nconsent: {default: opted_out}\n"
 SIGNALS = "policy: heard\ndetectors: keep\nconsent: {signals: [gpc, dnt]}\n"
@@ -22,14 +21,6 @@ consent:
     - {id: marketing, events: ["Ad *", "Both"]}
     - {id: analytics, events: ["View", "Both"]}
 """
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
 
 
 def _put_in_force(gate, text):

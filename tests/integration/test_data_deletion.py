@@ -16,8 +16,8 @@ from app.turns import LostTurn
 from app.upstream.service import Account
 from app.upstream.speaking import Speaker
 from jobs import deletion, deletion_places, forward, purge, retention
+from tests.integration.collectors import Collector
 from tests.integration.gate import Gate, build
-from tests.integration.test_forward import Collector
 
 DAY = 86_400_000
 POLICY = """\

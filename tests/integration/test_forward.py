@@ -17,23 +17,7 @@ from app.upstream import outbox
 from app.upstream.collector import Account
 from app.upstream.speaking import Speaker
 from jobs import forward
-from tests.integration.collectors import Collector
 from tests.integration.gate import build
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
-
-
-@pytest.fixture
-def collector():
-    made = Collector()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -17,31 +17,8 @@ from app.upstream.collector import Account
 from app.upstream.outbox import Keeps
 from app.upstream.speaking import Speaker
 from jobs import forward
-from tests.integration.collectors import CUT, Collector, Served
+from tests.integration.collectors import CUT, Served
 from tests.integration.gate import build
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
-
-
-@pytest.fixture
-def here(tmp_path):
-    """One engine where the database makes no difference."""
-    built = build(tmp_path, None)
-    yield built
-    built.services.close()
-
-
-@pytest.fixture
-def collector():
-    made = Collector()
-    yield made
-    made.close()
 
 
 def _project(gate):

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.integration.gate import build
 from tests.integration.test_requests import act, ask, engage, states
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
 
 
 def hold(gate, *people, status=200, **more):

@@ -18,14 +18,6 @@ from tests.integration.gate import build
 ODD_IDS = ("100%", "a_c", "abc", "o'brien", "back\\slash", "u1", "u11", '"quoted"')
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
-
-
 def _fill(gate, *people):
     gate.track(*(gate.event(person, f"i{n}", plan="pro") for n, person in enumerate(people)))
     answer = gate.client.post(

@@ -16,7 +16,7 @@ from app.database import Database
 from app.events.port import EventQuery, EventRow
 from jobs import cleanup, simulate
 from policies.load import load
-from tests.integration.gate import Gate, build
+from tests.integration.gate import Gate
 
 MINUTE_MS = 60_000
 CANARY = "canary-7f3a@example.com"
@@ -26,14 +26,6 @@ rules:
   - {id: secret-note, properties: [note], category: user.content, sensitivity: internal, action: drop}
   - {id: plan, properties: [plan], category: user.behavior, sensitivity: internal, action: hash}
 """
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
 
 
 def get(gate: Gate, path: str, role: str = "officer") -> dict[str, Any]:

@@ -21,14 +21,6 @@ from policies.model import SubjectState
 from tests.integration.gate import Gate, build
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gate]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
-
-
 @pytest.fixture
 def pg(tmp_path: Path, postgres_url: str) -> Iterator[Gate]:
     built = build(tmp_path, postgres_url)

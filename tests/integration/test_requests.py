@@ -6,17 +6,7 @@ import io
 import json
 import zipfile
 
-import pytest
-
 from tests.integration.gate import build
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def gate(request, tmp_path):
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    built = build(tmp_path, url)
-    yield built
-    built.services.close()
 
 
 def ask(gate, kind, *people, status=201, headers=None, **more):

@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.upstream.speaking import Speaker
 from jobs import forward
-from tests.integration.collectors import Collector
 from tests.integration.gate import build
 
 SECRETS = {"token": "tok-canary", "username": "user-canary", "secret": "sec-canary", "project_id": "77", "oauth": "oa-canary"}
@@ -19,13 +18,6 @@ def gate(tmp_path):
     built = build(tmp_path, None)
     yield built
     built.services.close()
-
-
-@pytest.fixture
-def collector():
-    made = Collector()
-    yield made
-    made.close()
 
 
 def _call(gate, method, path="", who="admin", **options):
