@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.access.service import Principal, Project
-from app.access.sight import Sight
 from app.audit.entry import AuditAction, Entry, iso
 from app.audit.service import AuditLog
 from app.database import Database
@@ -60,19 +59,13 @@ class DataDeletions:
         self._undo_ms = undo_days * _DAY_MS
         self._budget_s = budget_s
 
-    def admit(self, by: Principal, extent: Extent) -> None:
-        """Raises `NotAllowed` for a condition on what this principal may not see: the counts would tell the value."""
-        self._checked(by.project, extent)
-        if extent.whole:
-            with self._database.read() as tx:
-                self._sights.desk(tx, by).admit(extent.condition(), extent.about)
-
-    def preview(self, project: Project, extent: Extent, *, actor: str) -> Survey:
+    def preview(self, project: Project, extent: Extent, *, actor: str, reader: Principal | None = None) -> Survey:
         """Count what a deletion would cover now, and change nothing. The look stands in the audit log.
 
-        Raises `InvalidInput` for one that names a person, `Conflict` for one that asks for a property that is being deleted.
+        Raises `InvalidInput` for one that names a person, `Conflict` for one that asks for a property that is being deleted,
+        and `NotAllowed` for a condition on what the `reader` may not see: the counts would tell the value. None is the operator.
         """
-        found = self._survey(project, extent)
+        found = self._survey(project, extent, reader)
         with self._database.write() as tx:
             entry = Entry(
                 AuditAction.DELETION_PREVIEWED, project.id, actor, self._clock(), counts=_counts(found), facts=_facts(extent)
@@ -81,12 +74,20 @@ class DataDeletions:
         return found
 
     def create(
-        self, project: Project, extent: Extent, reason: str, reference: str | None = None, *, actor: str, confirm: bool = False
+        self,
+        project: Project,
+        extent: Extent,
+        reason: str,
+        reference: str | None = None,
+        *,
+        actor: str,
+        reader: Principal | None = None,
+        confirm: bool = False,
     ) -> Deletion:
         """Hide what was received until now and is covered, from every read and at once, to be erased when the time to undo is
         over. Raises what `preview` does, and `Conflict` for one that covers nothing or everything unless `confirm`, and for
         one too many."""
-        found = self._survey(project, extent)
+        found = self._survey(project, extent, reader)
         if not confirm:
             _refuse_pointless(extent, found)
         with self._database.write() as tx:
@@ -127,12 +128,7 @@ class DataDeletions:
 
     # --- what stands between -----------------------------------------------------------------------------------------
 
-    def _survey(self, project: Project, extent: Extent) -> Survey:
-        sight = self._checked(project, extent)
-        return Surveyor(self._database, self._stores.of(project.store_url), project, sight, self._budget_s).of(extent)
-
-    def _checked(self, project: Project, extent: Extent) -> Sight:
-        """What a survey looks through, once the extent names nobody and nothing that is being deleted."""
+    def _survey(self, project: Project, extent: Extent, reader: Principal | None) -> Survey:
         covered, condition = extent.covered(), extent.condition()
         for name, texts in (("events", extent.events or ()), ("property", (extent.property_name or "",))):
             for text in texts:
@@ -141,13 +137,16 @@ class DataDeletions:
             refuse_personal(condition, "where", _NO_IDS)
         with self._database.read() as tx:
             sight = self._sights.internal(tx, project)
+            desk = None if reader is None else self._sights.desk(tx, reader)
         for node in walk(covered) if covered is not None else ():
             if isinstance(node, Property) and node.name in sight.withheld(extent.about):
                 field_name = "where" if extent.whole else "property"
                 raise Conflict(
                     "this property is being deleted from history", field=field_name, remedy="wait for that deletion, or undo it"
                 )
-        return sight
+        if desk is not None and extent.whole:
+            desk.admit(condition, extent.about)
+        return Surveyor(self._database, self._stores.of(project.store_url), project, sight, self._budget_s).of(extent)
 
     def _insert(
         self, tx: Connection, project_id: int, extent: Extent, found: Survey, reason: str, reference: str | None, actor: str

@@ -40,18 +40,17 @@ def blueprint() -> Blueprint:
 @needs(Permission.DELETIONS_WRITE)
 def preview(body: dict[str, Any]) -> dict[str, Any]:
     """What a deletion would cover now, by event and day, and how many people it touches. Changes nothing; the look is logged."""
-    who, extent = caller(), asked(body)
-    services().deletions.admit(who, extent)
-    return survey_view(services().deletions.preview(who.project, extent, actor=who.id))
+    who = caller()
+    return survey_view(services().deletions.preview(who.project, asked(body), actor=who.id, reader=who))
 
 
 @needs(Permission.DELETIONS_WRITE)
 def create(body: dict[str, Any]) -> dict[str, Any]:
     """Hide what is covered and was received until now, everywhere and at once; it is erased when the time to undo is over."""
-    who, extent = caller(), asked(body)
-    services().deletions.admit(who, extent)
-    reason, reference, confirm = body["reason"], body.get("reference"), body["confirm"]
-    made = services().deletions.create(who.project, extent, reason, reference, actor=who.id, confirm=confirm)
+    who = caller()
+    made = services().deletions.create(
+        who.project, asked(body), body["reason"], body.get("reference"), actor=who.id, reader=who, confirm=body["confirm"]
+    )
     return deletion_view(made)
 
 

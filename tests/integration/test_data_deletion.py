@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.access.roles import Role
+from app.access.service import Kind
 from app.audit import verify
 from app.deletions import work
 from app.turns import LostTurn
@@ -554,3 +556,26 @@ def test_what_a_legal_hold_keeps_waits_for_the_end_of_the_hold(gate: Gate) -> No
     gate.clock[0] += 86_400_000
     assert deletion.run_due(gate.services) == 1
     assert gate.rows("SELECT count(*) FROM event") == [(0,)]
+
+
+def test_no_count_tells_what_a_credential_may_not_see(gate: Gate) -> None:
+    rule = "{id: secret, properties: [illness], category: user.health, sensitivity: restricted, action: keep, classified: true}"
+    text = f"{POLICY}  - {rule}\n"
+    answer = gate.client.post("/v1/policies", json={"text": text, "activate": True}, headers=gate.bearer("admin"))
+    assert answer.status_code == 201, answer.text
+    gate.track(gate.event("ann", "i-1", illness="measles", plan="pro"))
+    with gate.services.database.write() as tx:
+        of = int(gate.rows("SELECT id FROM project")[0][0])
+        made = gate.services.access.create_principal(tx, of, Kind.BEARER, Role.ADMIN, actor="test")
+    stranger = {"Authorization": f"Bearer {made.secret}"}
+    by_illness = {"target": "events", "where": 'properties["illness"] == "measles"'}
+    by_plan = {"target": "events", "where": 'properties["plan"] == "pro"'}
+
+    def asked(path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
+        return gate.client.post(f"/v1/data-deletions{path}", json=body, headers=headers).status_code
+
+    assert asked("/preview", by_illness, stranger) == 403
+    assert asked("", {**by_illness, "reason": "test_data", "confirm": True}, stranger) == 403
+    assert asked("/preview", by_plan, stranger) == 200
+    assert asked("/preview", by_illness, gate.bearer("admin")) == 200, "whoever was given the permission by name may ask"
+    assert gate.rows("SELECT count(*) FROM data_deletion") == [(0,)]
