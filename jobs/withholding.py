@@ -63,10 +63,7 @@ def untouchable(tx: Connection, project_id: int, uids: Collection[int]) -> Calla
     held = holds.scopes_of(tx, project_id, uids)
 
     def stays(uid: int, event: str | None) -> bool:
-        scope = held.get(uid)
-        if uid in restricted or scope is None:
-            return uid in restricted
-        return scope.profile if event is None else scope.events is None or event in scope.events
+        return uid in restricted or (uid in held and held[uid].keeps(event))
 
     return stays
 
@@ -80,10 +77,8 @@ class Held(PortcullisError):
 def refuse_held(tx: Connection, project_id: int, records: Collection[tuple[int, str | None]]) -> None:
     """Raises `Held` when a hold keeps one of these records: the uid, and the name of an event or None for a profile."""
     scopes = holds.scopes_of(tx, project_id, {uid for uid, _ in records})
-    for uid, event in records:
-        scope = scopes.get(uid)
-        if scope is not None and (scope.profile if event is None else scope.events is None or event in scope.events):
-            raise Held("a legal hold keeps some of what is to be deleted", remedy="lift the hold, or undo the deletion")
+    if any(uid in scopes and scopes[uid].keeps(event) for uid, event in records):
+        raise Held("a legal hold keeps some of what is to be deleted", remedy="lift the hold, or undo the deletion")
 
 
 def held_of(services: Services, claim: Claim) -> Iterator[dict[int, Scope]]:

@@ -253,7 +253,7 @@ class SqlEventStore:
 
 
 _SQLITE_UPSERT = (
-    f"INSERT INTO event (project_id, {', '.join(_EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"INSERT INTO event (project_id, {', '.join(_EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own columns
     " ON CONFLICT (project_id, time_ms, dedup) DO UPDATE SET uid = excluded.uid, name = excluded.name,"
     " properties = excluded.properties, policy_version = excluded.policy_version, received_ms = excluded.received_ms"
 )

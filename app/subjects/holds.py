@@ -55,6 +55,10 @@ class Scope:
     events: frozenset[str] | None
     profile: bool
 
+    def keeps(self, event: str | None) -> bool:
+        """Whether it keeps an event of this name, or with None the profile."""
+        return self.profile if event is None else self.events is None or event in self.events
+
     def joined(self, other: Scope) -> Scope:
         """What two holds keep together."""
         events = None if self.events is None or other.events is None else self.events | other.events
