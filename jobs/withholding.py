@@ -107,7 +107,7 @@ def delete_other_events(services: Services, claim: Claim, uid: int, scope: Scope
             query = EventQuery(uids=[uid], after=after, limit=_ROWS_AT_ONCE)
             store = services.stores.of(project.store_url)
             rows = list(store.scan(tx, services.sights.own_copy(tx, project), query))
-            others = [row for row in rows if scope.events is not None and row.name not in scope.events]
+            others = [row for row in rows if not scope.keeps(row.name)]
             if others:
                 services.queue.tally(tx, claim, {f"deleted.{_EVENT}": store.delete_events(tx, project.id, others)})
         if len(rows) < _ROWS_AT_ONCE:
