@@ -26,7 +26,8 @@ from app.quarantine import covered, holding
 from app.quarantine.holding import Held
 from app.turns import Turn
 from app.upstream import covered as waiting, outbox
-from app.upstream.covered import Queued, without
+from app.upstream.covered import without
+from app.upstream.outbox import Parcel
 from app.where.evaluate import matches
 from app.where.tree import Arrival, Comparison, Expr, Literal, conjunction
 from jobs import withholding
@@ -274,12 +275,14 @@ class Outgoing:
     def remove(self) -> None:
         """In order of arrival; the mark is the id up to which everything is done."""
         for tx, found, last in self._pages(self._run.look().marks.get(self.name, 0)):
-            bodies = {each.id: None if self._run.deletion.extent.whole else each.without(self._run.names) for each in found}
+            bodies = {
+                each.id: None if self._run.deletion.extent.whole else waiting.stripped(each, self._run.names) for each in found
+            }
             outbox.forget(tx, self._project_id, [one for one, body in bodies.items() if body is None])
             waiting.rewrite(tx, self._project_id, {one: body for one, body in bodies.items() if body is not None})
             work.progress(tx, self._run.deletion.id, self.name, last, len(found))
 
-    def _pages(self, after: int) -> Iterator[tuple[Connection, list[Queued], int]]:
+    def _pages(self, after: int) -> Iterator[tuple[Connection, list[Parcel], int]]:
         deletion = self._run.deletion
         while True:
             self._run.unless_stopping()
@@ -291,7 +294,7 @@ class Outgoing:
                 after = parcels[-1].id
                 yield tx, [each for each in parcels if self._is_covered(each)], after
 
-    def _is_covered(self, each: Queued) -> bool:
+    def _is_covered(self, each: Parcel) -> bool:
         if self._run.deletion.extent.whole:
-            return matches(self._run.covered, each.as_subject())
-        return each.without(self._run.names) != each.body
+            return matches(self._run.covered, waiting.as_subject(each))
+        return waiting.stripped(each, self._run.names) != each.body

@@ -106,7 +106,7 @@ class _Delivery:
             collector, failures = services.upstreams.collector(tx, project_id), outbox.failures(tx, project_id)
             sight = services.sights.internal(tx, project_by_id(tx, project_id))
             fresh = [each for each in parcels if not each.attempted]
-            may_leave = covered.leaving(tx, sight, vanishing(tx, project_id), fresh)
+            may_leave = covered.leaving(sight, vanishing(tx, project_id), fresh)
             outbox.park(tx, project_id, {each.id: UNCERTAIN for each in parcels if each.attempted})
             letters, gone = letters_of(tx, services.keyring.of(tx, project_id), may_leave, collector.account.token)
             outbox.forget(tx, project_id, gone)

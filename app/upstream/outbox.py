@@ -78,6 +78,7 @@ class Parcel:
     kind: Kind = Kind.EVENT
     attempted: bool = False
     overtaken: bool = False
+    queued_ms: int = 0
 
 
 def post_events(tx: Connection, project_id: int, rows: Sequence[EventRow], now_ms: int) -> None:
@@ -166,12 +167,17 @@ def waiting(tx: Connection, project_id: int, after: int, most: int) -> list[Parc
     found, size = list[Parcel](), 0
     with tx.execute(rows.order_by(outgoing.c.id).limit(most), execution_options={"yield_per": 50}) as result:
         for row in result:
-            kept = (row.uid, row.time_ms, row.name, row.body, row.id, Kind(row.kind), bool(row.attempted), bool(row.overtaken))
-            found.append(Parcel(*kept))
+            found.append(as_parcel(row))
             size += len(row.body)
             if size > MOST_BYTES:
                 break
     return found
+
+
+def as_parcel(row: Any) -> Parcel:
+    """A row of the queue as the value that is passed around."""
+    flags = (bool(row.attempted), bool(row.overtaken))
+    return Parcel(row.uid, row.time_ms, row.name, row.body, row.id, Kind(row.kind), *flags, row.queued_ms)
 
 
 def delivered(tx: Connection, turn: Turn, parcels: Collection[Parcel], now_ms: int) -> None:
